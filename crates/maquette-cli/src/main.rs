@@ -1,0 +1,2 @@
+//! The maquette command.
+fn main() {}

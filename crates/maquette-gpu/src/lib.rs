@@ -1,0 +1,1 @@
+//! Adapter choice, capability tiers and one shared wgpu device.

@@ -1,0 +1,1 @@
+//! Picture decoding, crop rules and Pillow-exact resampling.

@@ -1,0 +1,91 @@
+//! Linear layers with the epilogues that the networks need.
+
+use burn::tensor::{FloatDType, Tensor, activation};
+
+use crate::RowGroups;
+
+/// What happens to a linear layer's result before it is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    #[default]
+    None,
+    /// `0.5 x (1 + tanh(√(2/π)(x + 0.044715 x³)))`, TRELLIS' MLP.
+    GeluTanh,
+    /// `0.5 x (1 + erf(x/√2))`, DINOv2's MLP.
+    GeluErf,
+    /// `x · sigmoid(x)`.
+    Silu,
+}
+
+/// Weights of a linear layer: `y = x·Wᵀ + b`.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// `[out, in]`, as the checkpoint stores it.
+    pub weight: Tensor<2>,
+    /// `[out]`.
+    pub bias: Option<Tensor<1>>,
+}
+
+impl Linear {
+    /// Input width.
+    pub fn inputs(&self) -> usize {
+        self.weight.dims()[1]
+    }
+
+    /// Output width.
+    pub fn outputs(&self) -> usize {
+        self.weight.dims()[0]
+    }
+}
+
+/// `activation(x·Wᵀ + b)`: `x [M, in]` → `[M, out]`, in `x`'s dtype.
+pub fn linear(x: Tensor<2>, layer: &Linear, act: Activation) -> Tensor<2> {
+    let y = x.matmul(layer.weight.clone().transpose());
+    let y = match &layer.bias {
+        Some(bias) => y + bias.clone().unsqueeze::<2>(),
+        None => y,
+    };
+    match act {
+        Activation::None => y,
+        Activation::GeluTanh => activation::gelu_approximate(y),
+        Activation::GeluErf => activation::gelu(y),
+        Activation::Silu => activation::silu(y),
+    }
+}
+
+/// `residual + gate · (x·Wᵀ + b)`; `gate [groups, out]` holds one row per group of `groups`, `None` means 1.
+pub fn linear_residual(
+    x: Tensor<2>,
+    layer: &Linear,
+    residual: Tensor<2>,
+    gate: Option<(&Tensor<2>, &RowGroups)>,
+) -> Tensor<2> {
+    let y = linear(x, layer, Activation::None);
+    match gate {
+        Some((gate, groups)) => residual + y * per_row(gate.clone(), groups),
+        None => residual + y,
+    }
+}
+
+/// Expands one row per group, `[groups, C]`, to something that broadcasts over `[rows, C]`.
+pub(crate) fn per_row(x: Tensor<2>, groups: &RowGroups) -> Tensor<2> {
+    if groups.len() == 1 {
+        return x;
+    }
+    let channels = x.dims()[1];
+    let parts = (0..groups.len())
+        .filter(|g| !groups.range(*g).is_empty())
+        .map(|g| x.clone().slice([g..g + 1, 0..channels]).expand([groups.range(g).len(), channels]))
+        .collect();
+    Tensor::cat(parts, 0)
+}
+
+/// Computes `f` in f32 and rounds the result to `x`'s dtype.
+pub(crate) fn in_f32<const D: usize>(x: Tensor<D>, f: impl FnOnce(Tensor<D>) -> Tensor<D>) -> Tensor<D> {
+    let dtype: FloatDType = x.dtype().into();
+    match dtype {
+        FloatDType::F32 => f(x),
+        _ => f(x.cast(FloatDType::F32)).cast(dtype),
+    }
+}

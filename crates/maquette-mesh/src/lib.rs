@@ -1,0 +1,1 @@
+//! Meshes, Gaussians, extraction, processing and 3D file formats.

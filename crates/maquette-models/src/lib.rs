@@ -1,0 +1,1 @@
+//! The networks: DINOv2, TRELLIS, U2-Net, samplers.

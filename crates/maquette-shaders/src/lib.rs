@@ -1,0 +1,1 @@
+//! WGSL sources of maquette, resolved and validated at build time.

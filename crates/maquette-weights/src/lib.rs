@@ -1,0 +1,1 @@
+//! Checkpoint formats, model folders, packs and downloads.

@@ -1,0 +1,1 @@
+//! Pictures to textured 3D models on any GPU.

@@ -1,0 +1,2 @@
+//! Inspect, verify, repair, convert and pack model weights.
+fn main() {}

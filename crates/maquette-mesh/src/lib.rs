@@ -1,1 +1,17 @@
-//! Meshes, Gaussians, extraction, processing and 3D file formats.
+//! Meshes, Gaussians, extraction, processing and 3D file formats. CPU only: no tensors, no networks, no threads.
+//!
+//! Coordinates are the decoder's: the object lives in `[-0.5, 0.5]³`, z up, right-handed, faces counter-clockwise from
+//! outside. File writers that need another frame (GLB, Gaussian PLY) map axes themselves and say how.
+
+mod error;
+pub mod flexicubes;
+pub mod formats;
+mod gaussians;
+pub mod process;
+pub mod shapes;
+mod triangle_mesh;
+mod vector;
+
+pub use error::MeshError;
+pub use gaussians::{GaussianActivation, Gaussians, SH_C0};
+pub use triangle_mesh::TriangleMesh;

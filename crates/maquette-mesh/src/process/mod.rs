@@ -1,0 +1,6 @@
+//! Mesh processing: welding, cleaning, winding, components, decimation, hole filling, removal of hidden faces.
+
+mod topology;
+mod weld;
+
+pub use weld::weld;

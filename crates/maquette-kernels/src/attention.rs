@@ -1,8 +1,13 @@
 //! Scaled dot-product attention over groups of rows.
 
-use burn::tensor::{FloatDType, Tensor, activation};
+use std::ops::Range;
+
+use burn::tensor::{DType, FloatDType, Tensor, activation};
 
 use crate::RowGroups;
+
+/// Queries whose scores are held at once: bounds the memory of long sequences (4096 keys × 16 heads × 512 rows: 128 MiB).
+const QUERY_ROWS: usize = 512;
 
 /// `softmax(q·kᵀ/√D)·v` per head and per group: `q [Mq, H, D]`, `k`, `v` `[Mk, H, D]` → `[Mq, H, D]`.
 ///
@@ -11,27 +16,28 @@ use crate::RowGroups;
 pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, q_groups: &RowGroups, k_groups: &RowGroups) -> Tensor<3> {
     assert_eq!(q_groups.len(), k_groups.len(), "query and key groups come in pairs");
     let dtype: FloatDType = q.dtype().into();
-    let [rows, heads, dim] = q.dims();
+    let (device, [rows, heads, dim]) = (q.device(), q.dims());
     let scale = 1.0 / (dim as f64).sqrt();
+    // Heads first and f32 once, not once a group.
+    let [q, k, v] = [q, k, v].map(|x| x.cast(FloatDType::F32).swap_dims(0, 1));
+    let pick = |x: &Tensor<3>, rows: Range<usize>| x.clone().slice([0..heads, rows, 0..dim]);
     let mut parts = Vec::with_capacity(q_groups.len());
     for g in 0..q_groups.len() {
-        let (qr, kr) = (q_groups.range(g), k_groups.range(g));
-        if qr.is_empty() {
+        let (q_rows, k_rows) = (q_groups.range(g), k_groups.range(g));
+        if k_rows.is_empty() {
+            parts.push(Tensor::zeros([heads, q_rows.len(), dim], (&device, DType::F32)));
             continue;
         }
-        if kr.is_empty() {
-            parts.push(Tensor::zeros([qr.len(), heads, dim], (&q.device(), dtype)));
-            continue;
+        let keys = pick(&k, k_rows.clone()).swap_dims(1, 2);
+        let values = pick(&v, k_rows);
+        for start in q_rows.clone().step_by(QUERY_ROWS) {
+            let queries = pick(&q, start..q_rows.end.min(start + QUERY_ROWS));
+            let scores = (queries * scale).matmul(keys.clone());
+            parts.push(activation::softmax(scores, 2).matmul(values.clone()));
         }
-        let pick = |x: &Tensor<3>, r: &std::ops::Range<usize>| {
-            x.clone().slice([r.clone(), 0..heads, 0..dim]).cast(FloatDType::F32).swap_dims(0, 1)
-        };
-        let scores = pick(&q, &qr).matmul(pick(&k, &kr).swap_dims(1, 2)) * scale;
-        let out = activation::softmax(scores, 2).matmul(pick(&v, &kr));
-        parts.push(out.swap_dims(0, 1).cast(dtype));
     }
     if parts.is_empty() {
-        return Tensor::zeros([rows, heads, dim], (&q.device(), dtype));
+        return Tensor::zeros([rows, heads, dim], (&device, dtype.into()));
     }
-    Tensor::cat(parts, 0)
+    Tensor::cat(parts, 1).swap_dims(0, 1).cast(dtype)
 }

@@ -9,11 +9,23 @@
 //! accumulation are f32 always, results are rounded once to the activations' dtype.
 
 pub mod attention;
+pub mod conv;
+mod error;
 pub mod linear;
+pub mod neighbours;
 pub mod norm;
+pub mod resample;
 pub mod rows;
+pub mod voxels;
+pub mod windows;
 
 pub use attention::attention;
-pub use linear::{Activation, Linear, linear, linear_residual};
-pub use norm::{layer_norm, layer_norm_modulate, rms_norm_heads};
+pub use conv::{Conv3, Grid, conv3_dense, conv3_sparse, gather_cells, pixel_shuffle, rows_to_volume, volume_to_rows};
+pub use error::Error;
+pub use linear::{Activation, Linear, activate, linear, linear_residual};
+pub use neighbours::NeighbourMap;
+pub use norm::{group_norm, layer_norm, layer_norm_modulate, rms_norm_heads};
+pub use resample::{Coarsening, downsample, subdivide, upsample};
 pub use rows::RowGroups;
+pub use voxels::Voxels;
+pub use windows::{Windows, windowed_attention};

@@ -41,17 +41,27 @@ impl Linear {
 
 /// `activation(x·Wᵀ + b)`: `x [M, in]` → `[M, out]`, in `x`'s dtype.
 pub fn linear(x: Tensor<2>, layer: &Linear, act: Activation) -> Tensor<2> {
-    let y = x.matmul(layer.weight.clone().transpose());
-    let y = match &layer.bias {
-        Some(bias) => y + bias.clone().unsqueeze::<2>(),
-        None => y,
-    };
-    match act {
-        Activation::None => y,
-        Activation::GeluTanh => activation::gelu_approximate(y),
-        Activation::GeluErf => activation::gelu(y),
-        Activation::Silu => activation::silu(y),
-    }
+    in_f32(x, |x| {
+        let y = x.matmul(layer.weight.clone().cast(FloatDType::F32).transpose());
+        let y = match &layer.bias {
+            Some(bias) => y + bias.clone().cast(FloatDType::F32).unsqueeze::<2>(),
+            None => y,
+        };
+        activate(y, act)
+    })
+}
+
+/// The activation alone, element by element, computed in f32.
+pub fn activate(x: Tensor<2>, act: Activation) -> Tensor<2> {
+    in_f32(x, |x| match act {
+        Activation::None => x,
+        Activation::GeluTanh => {
+            let cubic = x.clone() * x.clone() * x.clone() * 0.044715 + x.clone();
+            (cubic * (2.0 / std::f64::consts::PI).sqrt()).tanh().add_scalar(1.0) * x * 0.5
+        }
+        Activation::GeluErf => activation::gelu(x),
+        Activation::Silu => activation::silu(x),
+    })
 }
 
 /// `residual + gate · (x·Wᵀ + b)`; `gate [groups, out]` holds one row per group of `groups`, `None` means 1.
@@ -61,11 +71,13 @@ pub fn linear_residual(
     residual: Tensor<2>,
     gate: Option<(&Tensor<2>, &RowGroups)>,
 ) -> Tensor<2> {
-    let y = linear(x, layer, Activation::None);
-    match gate {
-        Some((gate, groups)) => residual + y * per_row(gate.clone(), groups),
-        None => residual + y,
-    }
+    in_f32(residual, |residual| {
+        let y = linear(x.cast(FloatDType::F32), layer, Activation::None);
+        match gate {
+            Some((gate, groups)) => residual + y * per_row(gate.clone().cast(FloatDType::F32), groups),
+            None => residual + y,
+        }
+    })
 }
 
 /// Expands one row per group, `[groups, C]`, to something that broadcasts over `[rows, C]`.

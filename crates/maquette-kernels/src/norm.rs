@@ -1,6 +1,6 @@
 //! Normalisations with their modulation fused. Statistics are f32 whatever the activations' dtype.
 
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
 use crate::{
     RowGroups,
@@ -32,8 +32,10 @@ pub fn layer_norm_modulate(
     groups: &RowGroups,
     eps: f64,
 ) -> Tensor<2> {
-    let y = layer_norm(x, None, eps);
-    y * per_row(scale.clone() + 1.0, groups) + per_row(shift.clone(), groups)
+    in_f32(x, |x| {
+        let (scale, shift) = (scale.clone().cast(FloatDType::F32), shift.clone().cast(FloatDType::F32));
+        normalised(x, eps) * per_row(scale + 1.0, groups) + per_row(shift, groups)
+    })
 }
 
 /// RMS norm of every head vector as TRELLIS does it: L2-normalise (floor 1e-12), times `gamma [H, D]` (f32), times √D.
@@ -43,5 +45,32 @@ pub fn rms_norm_heads(x: Tensor<3>, gamma: &Tensor<2>) -> Tensor<3> {
     in_f32(x, |x| {
         let length = (x.clone() * x.clone()).sum_dim(2).sqrt().clamp_min(1e-12);
         x / length * gamma.clone().unsqueeze::<3>() * scale
+    })
+}
+
+/// Group norm of voxel features `x [M, C]`: `groups` channel groups, statistics per batch item over (its rows × the group's
+/// channels), biased variance, f32 `(weight [C], bias [C])`. `C` must be a multiple of `groups`.
+pub fn group_norm(
+    x: Tensor<2>,
+    batches: &RowGroups,
+    groups: usize,
+    affine: (&Tensor<1>, &Tensor<1>),
+    eps: f64,
+) -> Tensor<2> {
+    let channels = x.dims()[1];
+    in_f32(x, |x| {
+        let parts: Vec<_> = (0..batches.len())
+            .map(|b| batches.range(b))
+            .filter(|rows| !rows.is_empty())
+            .map(|rows| {
+                let item = x.clone().slice([rows.clone(), 0..channels]);
+                // One row per group, so that this is the plain normalisation again.
+                let item = item.reshape([rows.len(), groups, channels / groups]).swap_dims(0, 1);
+                let item = normalised(item.reshape([groups, rows.len() * channels / groups]), eps);
+                item.reshape([groups, rows.len(), channels / groups]).swap_dims(0, 1).reshape([rows.len(), channels])
+            })
+            .collect();
+        let y = if parts.is_empty() { x } else { Tensor::cat(parts, 0) };
+        y * affine.0.clone().unsqueeze::<2>() + affine.1.clone().unsqueeze::<2>()
     })
 }

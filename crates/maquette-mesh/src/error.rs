@@ -24,9 +24,7 @@ pub enum MeshError {
         detail: String,
     },
     /// A face refers to a vertex that does not exist.
-    #[error(
-        "face {face} refers to vertex {vertex}, but the mesh has {vertices} vertices; the mesh is damaged"
-    )]
+    #[error("face {face} refers to vertex {vertex}, but the mesh has {vertices} vertices; the mesh is damaged")]
     FaceIndex {
         /// Index of the face.
         face: usize,
@@ -36,9 +34,7 @@ pub enum MeshError {
         vertices: usize,
     },
     /// The operation needs at least one face.
-    #[error(
-        "{operation} needs a mesh with faces, but it has none; nothing was extracted, check the earlier stages"
-    )]
+    #[error("{operation} needs a mesh with faces, but it has none; nothing was extracted, check the earlier stages")]
     Empty {
         /// What was asked for.
         operation: &'static str,
@@ -73,24 +69,14 @@ pub enum MeshError {
 
 impl MeshError {
     pub(crate) fn shape(what: &'static str, expected: impl ToString, got: impl ToString) -> Self {
-        Self::Shape {
-            what,
-            expected: expected.to_string(),
-            got: got.to_string(),
-        }
+        Self::Shape { what, expected: expected.to_string(), got: got.to_string() }
     }
 
     pub(crate) fn format(format: &'static str, detail: impl Into<String>) -> Self {
-        Self::Format {
-            format,
-            detail: detail.into(),
-        }
+        Self::Format { format, detail: detail.into() }
     }
 
     pub(crate) fn range(what: &'static str, detail: impl Into<String>) -> Self {
-        Self::OutOfRange {
-            what,
-            detail: detail.into(),
-        }
+        Self::OutOfRange { what, detail: detail.into() }
     }
 }

@@ -44,11 +44,7 @@ impl Gaussians {
             ("f_dc", self.f_dc.len()),
         ];
         match rows.iter().find(|(_, len)| *len != n) {
-            Some((what, len)) => Err(MeshError::shape(
-                what,
-                format!("{n} rows, as the means"),
-                len,
-            )),
+            Some((what, len)) => Err(MeshError::shape(what, format!("{n} rows, as the means"), len)),
             None => Ok(()),
         }
     }
@@ -98,11 +94,7 @@ impl GaussianActivation {
         let n = self.per_voxel;
         (0..n)
             .map(|i| {
-                let q = [
-                    i as f64 / n as f64,
-                    radical_inverse(2, i as u64),
-                    radical_inverse(3, i as u64),
-                ];
+                let q = [i as f64 / n as f64, radical_inverse(2, i as u64), radical_inverse(3, i as u64)];
                 q.map(|x| ((2.0 * x - 1.0) / f64::from(self.voxel_size)).atanh() as f32)
             })
             .collect()
@@ -124,18 +116,10 @@ impl GaussianActivation {
         let (n, g) = (coords.len(), self.per_voxel);
         let width = g * 14;
         if raw.len() != n * width {
-            return Err(MeshError::shape(
-                "raw Gaussian rows",
-                format!("{n} x {width} values"),
-                raw.len(),
-            ));
+            return Err(MeshError::shape("raw Gaussian rows", format!("{n} x {width} values"), raw.len()));
         }
         if perturbation.len() != g {
-            return Err(MeshError::shape(
-                "offset perturbation",
-                g,
-                perturbation.len(),
-            ));
+            return Err(MeshError::shape("offset perturbation", g, perturbation.len()));
         }
         let mut out = Gaussians::default();
         if width == 0 {
@@ -147,14 +131,10 @@ impl GaussianActivation {
         let opacity_bias = (self.opacity_bias / (1.0 - self.opacity_bias)).ln() as f32;
         for (c, row) in coords.iter().zip(raw.chunks_exact(width)) {
             for k in 0..g {
-                let at3 = |base: usize| -> [f32; 3] {
-                    std::array::from_fn(|a| row[base * g + 3 * k + a])
-                };
+                let at3 = |base: usize| -> [f32; 3] { std::array::from_fn(|a| row[base * g + 3 * k + a]) };
                 let offset = at3(0);
                 out.means.push(std::array::from_fn(|a| {
-                    let reach = (offset[a] * lr_pos + perturbation[k][a]).tanh() / res
-                        * 0.5
-                        * self.voxel_size;
+                    let reach = (offset[a] * lr_pos + perturbation[k][a]).tanh() / res * 0.5 * self.voxel_size;
                     (c[a] as f32 + 0.5) / res + reach - 0.5
                 }));
                 out.f_dc.push(at3(3).map(|x| x * lr_col));
@@ -165,8 +145,7 @@ impl GaussianActivation {
                 let mut q: [f32; 4] = std::array::from_fn(|a| row[9 * g + 4 * k + a] * lr_rot);
                 q[0] += 1.0;
                 out.quats.push(normalise_quat(q));
-                out.opacities
-                    .push(sigmoid(row[13 * g + k] * lr_op + opacity_bias));
+                out.opacities.push(sigmoid(row[13 * g + k] * lr_op + opacity_bias));
             }
         }
         Ok(out)
@@ -205,11 +184,7 @@ mod tests {
     #[test]
     fn perturbation_starts_as_the_specification_lists_it() {
         let p = GaussianActivation::default().perturbation();
-        let expected = [
-            [-0.8047, -0.8047, -0.8047],
-            [-0.7332, 0.0, -0.2260],
-            [-0.6675, -0.3466, 0.2260],
-        ];
+        let expected = [[-0.8047, -0.8047, -0.8047], [-0.7332, 0.0, -0.2260], [-0.6675, -0.3466, 0.2260]];
         for (row, want) in p.iter().zip(expected) {
             for k in 0..3 {
                 assert!((row[k] - want[k]).abs() < 1e-4, "{row:?} {want:?}");
@@ -221,9 +196,6 @@ mod tests {
     fn wrong_row_count_is_refused() {
         let a = GaussianActivation::default();
         let p = a.perturbation();
-        assert!(matches!(
-            a.activate(&[[0; 3]], &[0.0; 10], &p),
-            Err(MeshError::Shape { .. })
-        ));
+        assert!(matches!(a.activate(&[[0; 3]], &[0.0; 10], &p), Err(MeshError::Shape { .. })));
     }
 }

@@ -7,6 +7,7 @@ mod error;
 pub mod flexicubes;
 pub mod formats;
 mod gaussians;
+pub mod glb;
 pub mod process;
 pub mod shapes;
 mod triangle_mesh;

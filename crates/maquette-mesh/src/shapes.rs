@@ -7,15 +7,7 @@ use crate::TriangleMesh;
 /// An axis-aligned box of the given edge lengths around the origin: 8 vertices, 12 faces, closed, outward winding.
 pub fn cuboid(size: [f32; 3]) -> TriangleMesh {
     let positions = (0..8u32)
-        .map(|i| {
-            std::array::from_fn(|k| {
-                if i >> k & 1 == 1 {
-                    size[k] * 0.5
-                } else {
-                    -size[k] * 0.5
-                }
-            })
-        })
+        .map(|i| std::array::from_fn(|k| if i >> k & 1 == 1 { size[k] * 0.5 } else { -size[k] * 0.5 }))
         .collect();
     let faces = vec![
         [0, 4, 6],
@@ -43,11 +35,7 @@ pub fn sphere(rings: u32, segments: u32, radius: f32) -> TriangleMesh {
         let theta = std::f32::consts::PI * i as f32 / rings as f32;
         for j in 0..segments {
             let phi = TAU * j as f32 / segments as f32;
-            positions.push([
-                radius * theta.sin() * phi.cos(),
-                radius * theta.sin() * phi.sin(),
-                radius * theta.cos(),
-            ]);
+            positions.push([radius * theta.sin() * phi.cos(), radius * theta.sin() * phi.sin(), radius * theta.cos()]);
         }
     }
     let south = positions.len() as u32;

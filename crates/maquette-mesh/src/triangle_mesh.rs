@@ -24,11 +24,7 @@ pub struct TriangleMesh {
 impl TriangleMesh {
     /// A mesh of positions and faces only.
     pub fn new(positions: Vec<[f32; 3]>, faces: Vec<[u32; 3]>) -> Self {
-        Self {
-            positions,
-            faces,
-            ..Self::default()
-        }
+        Self { positions, faces, ..Self::default() }
     }
 
     /// Checks that every face points at a vertex, every attribute has one row a vertex, and every position is finite.
@@ -38,39 +34,21 @@ impl TriangleMesh {
     pub fn validate(&self) -> Result<(), MeshError> {
         let v = self.positions.len();
         if u32::try_from(v).is_err() {
-            return Err(MeshError::range(
-                "vertex count",
-                format!("at most 2^32 - 1 vertices, got {v}"),
-            ));
+            return Err(MeshError::range("vertex count", format!("at most 2^32 - 1 vertices, got {v}")));
         }
         for (face, f) in self.faces.iter().enumerate() {
             if let Some(&vertex) = f.iter().find(|&&i| i as usize >= v) {
-                return Err(MeshError::FaceIndex {
-                    face,
-                    vertex,
-                    vertices: v,
-                });
+                return Err(MeshError::FaceIndex { face, vertex, vertices: v });
             }
         }
-        let lengths = [
-            ("normals", self.normals.len()),
-            ("uvs", self.uvs.len()),
-            ("colors", self.colors.len()),
-        ];
+        let lengths = [("normals", self.normals.len()), ("uvs", self.uvs.len()), ("colors", self.colors.len())];
         for (what, n) in lengths {
             if n != 0 && n != v {
                 return Err(MeshError::shape(what, format!("0 or {v} rows"), n));
             }
         }
-        if let Some(i) = self
-            .positions
-            .iter()
-            .position(|p| p.iter().any(|x| !x.is_finite()))
-        {
-            let detail = format!(
-                "vertex {i} is {:?}; every coordinate must be finite",
-                self.positions[i]
-            );
+        if let Some(i) = self.positions.iter().position(|p| p.iter().any(|x| !x.is_finite())) {
+            let detail = format!("vertex {i} is {:?}; every coordinate must be finite", self.positions[i]);
             return Err(MeshError::range("position", detail));
         }
         Ok(())
@@ -80,17 +58,13 @@ impl TriangleMesh {
     pub fn bounds(&self) -> Option<([f32; 3], [f32; 3])> {
         let first = *self.positions.first()?;
         Some(self.positions.iter().fold((first, first), |(lo, hi), p| {
-            (
-                std::array::from_fn(|k| lo[k].min(p[k])),
-                std::array::from_fn(|k| hi[k].max(p[k])),
-            )
+            (std::array::from_fn(|k| lo[k].min(p[k])), std::array::from_fn(|k| hi[k].max(p[k])))
         }))
     }
 
     /// Length of the bounding box's diagonal (0 without vertices).
     pub fn diagonal(&self) -> f64 {
-        self.bounds()
-            .map_or(0.0, |(lo, hi)| length(sub(widen(hi), widen(lo))))
+        self.bounds().map_or(0.0, |(lo, hi)| length(sub(widen(hi), widen(lo))))
     }
 
     /// Corner positions of face `f`, in double precision. `f` must be below `faces.len()` of a valid mesh.
@@ -106,9 +80,7 @@ impl TriangleMesh {
 
     /// Sum of the triangle areas.
     pub fn area(&self) -> f64 {
-        (0..self.faces.len())
-            .map(|f| 0.5 * length(self.area_normal(f)))
-            .sum()
+        (0..self.faces.len()).map(|f| 0.5 * length(self.area_normal(f))).sum()
     }
 
     /// Signed volume by the divergence theorem; meaningful for closed, consistently wound meshes only.
@@ -143,27 +115,14 @@ impl TriangleMesh {
             return Err(MeshError::shape("keep", self.faces.len(), keep.len()));
         }
         self.validate()?;
-        let faces = self
-            .faces
-            .iter()
-            .zip(keep)
-            .filter(|(_, k)| **k)
-            .map(|(f, _)| *f)
-            .collect();
-        Ok(Self {
-            faces,
-            ..self.clone()
-        }
-        .without_unused_vertices())
+        let faces = self.faces.iter().zip(keep).filter(|(_, k)| **k).map(|(f, _)| *f).collect();
+        Ok(Self { faces, ..self.clone() }.without_unused_vertices())
     }
 
     /// Drops vertices that no face uses; the order of the rest stays.
     pub(crate) fn without_unused_vertices(mut self) -> Self {
         let mut used = vec![false; self.positions.len()];
-        self.faces
-            .iter()
-            .flatten()
-            .for_each(|&i| used[i as usize] = true);
+        self.faces.iter().flatten().for_each(|&i| used[i as usize] = true);
         let mut map = vec![u32::MAX; used.len()];
         let mut next = 0;
         for (m, _) in map.iter_mut().zip(&used).filter(|(_, u)| **u) {
@@ -174,10 +133,7 @@ impl TriangleMesh {
         retain_by(&mut self.normals, &used);
         retain_by(&mut self.uvs, &used);
         retain_by(&mut self.colors, &used);
-        self.faces
-            .iter_mut()
-            .flatten()
-            .for_each(|i| *i = map[*i as usize]);
+        self.faces.iter_mut().flatten().for_each(|i| *i = map[*i as usize]);
         self
     }
 }
@@ -189,11 +145,7 @@ fn retain_by<T>(values: &mut Vec<T>, used: &[bool]) {
 
 pub(crate) fn unit_or_up(n: D3) -> [f32; 3] {
     let l = length(n);
-    if l > 1e-30 && l.is_finite() {
-        scale(n, 1.0 / l).map(|x| x as f32)
-    } else {
-        [0.0, 0.0, 1.0]
-    }
+    if l > 1e-30 && l.is_finite() { scale(n, 1.0 / l).map(|x| x as f32) } else { [0.0, 0.0, 1.0] }
 }
 
 #[cfg(test)]
@@ -211,14 +163,7 @@ mod tests {
     #[test]
     fn a_face_beyond_the_vertices_is_named() {
         let m = TriangleMesh::new(vec![[0.0; 3]; 2], vec![[0, 1, 2]]);
-        assert!(matches!(
-            m.validate(),
-            Err(MeshError::FaceIndex {
-                face: 0,
-                vertex: 2,
-                vertices: 2
-            })
-        ));
+        assert!(matches!(m.validate(), Err(MeshError::FaceIndex { face: 0, vertex: 2, vertices: 2 })));
     }
 
     #[test]

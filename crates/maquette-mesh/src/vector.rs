@@ -28,11 +28,7 @@ pub(crate) fn dot(a: D3, b: D3) -> f64 {
 }
 
 pub(crate) fn cross(a: D3, b: D3) -> D3 {
-    [
-        a[1] * b[2] - a[2] * b[1],
-        a[2] * b[0] - a[0] * b[2],
-        a[0] * b[1] - a[1] * b[0],
-    ]
+    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 }
 
 pub(crate) fn length(a: D3) -> f64 {

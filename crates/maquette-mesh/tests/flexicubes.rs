@@ -4,16 +4,10 @@ mod goldens_support;
 
 use goldens_support::{Golden, max_diff};
 use maquette_mesh::GaussianActivation;
-use maquette_mesh::flexicubes::{
-    DenseField, ExtractedMesh, ROW, SparseExtractor, SparseField, extract, extract_dense,
-};
+use maquette_mesh::flexicubes::{DenseField, ExtractedMesh, ROW, SparseExtractor, SparseField, extract, extract_dense};
 
 fn faces(golden: &Golden, name: &str) -> Vec<[u32; 3]> {
-    golden
-        .rows_i32::<3>(name)
-        .into_iter()
-        .map(|f| f.map(|i| i as u32))
-        .collect()
+    golden.rows_i32::<3>(name).into_iter().map(|f| f.map(|i| i as u32)).collect()
 }
 
 /// Names the first face that differs instead of printing thousands.
@@ -30,28 +24,10 @@ fn assert_vertices(mesh: &ExtractedMesh, golden: &Golden, name: &str) {
 
 fn dense_case(name: &str) {
     let g = Golden::open(&format!("trellis/cases/flexicubes_{name}.safetensors"));
-    let (sdf, grid, colors) = (
-        g.f32("in.sdf"),
-        g.rows::<3>("in.grid"),
-        g.rows::<6>("in.colors"),
-    );
-    let (beta, alpha, gamma) = (
-        g.rows::<12>("in.beta"),
-        g.rows::<8>("in.alpha"),
-        g.f32("in.gamma"),
-    );
-    let res = (1..64usize)
-        .find(|r| (r + 1).pow(3) == sdf.len())
-        .expect("a cubic grid");
-    let field = DenseField {
-        res,
-        sdf: &sdf,
-        grid: &grid,
-        beta: &beta,
-        alpha: &alpha,
-        gamma: &gamma,
-        colors: &colors,
-    };
+    let (sdf, grid, colors) = (g.f32("in.sdf"), g.rows::<3>("in.grid"), g.rows::<6>("in.colors"));
+    let (beta, alpha, gamma) = (g.rows::<12>("in.beta"), g.rows::<8>("in.alpha"), g.f32("in.gamma"));
+    let res = (1..64usize).find(|r| (r + 1).pow(3) == sdf.len()).expect("a cubic grid");
+    let field = DenseField { res, sdf: &sdf, grid: &grid, beta: &beta, alpha: &alpha, gamma: &gamma, colors: &colors };
     let mesh = extract_dense(&field).expect("valid field");
     assert_faces(&mesh, &g, "out.faces");
     assert_vertices(&mesh, &g, "out.vertices");
@@ -65,12 +41,7 @@ fn dense_case(name: &str) {
             [i / (n * n), i / n % n, i % n].map(|x| x as f32 / res as f32 - 0.5)
         })
         .collect();
-    let plain = extract_dense(&DenseField {
-        res,
-        sdf: &sdf,
-        grid: &plain_grid,
-        ..DenseField::default()
-    });
+    let plain = extract_dense(&DenseField { res, sdf: &sdf, grid: &plain_grid, ..DenseField::default() });
     let plain = plain.expect("valid field");
     assert_faces(&plain, &g, "out.faces_plain");
     assert_vertices(&plain, &g, "out.vertices_plain");
@@ -93,11 +64,7 @@ fn dense_noise_equals_the_reference() {
 
 fn decoder_case() -> (Golden, Vec<[i32; 3]>, Vec<f32>) {
     let g = Golden::open("trellis/cases/mesh_decoder.safetensors");
-    let coords = g
-        .rows_i32::<4>("out.up1_coords")
-        .into_iter()
-        .map(|c| [c[1], c[2], c[3]])
-        .collect();
+    let coords = g.rows_i32::<4>("out.up1_coords").into_iter().map(|c| [c[1], c[2], c[3]]).collect();
     let raw = g.f32("out.raw");
     (g, coords, raw)
 }
@@ -108,12 +75,7 @@ const DECODER_RES: usize = 128;
 #[test]
 fn sparse_extraction_equals_the_reference_mesh_decoder() {
     let (g, coords, features) = decoder_case();
-    let mesh = extract(&SparseField {
-        res: DECODER_RES,
-        coords: &coords,
-        features: &features,
-    })
-    .expect("valid");
+    let mesh = extract(&SparseField { res: DECODER_RES, coords: &coords, features: &features }).expect("valid");
     assert_faces(&mesh, &g, "out.faces");
     assert_vertices(&mesh, &g, "out.vertices");
     let d = max_diff(mesh.attrs.as_flattened(), &g.f32("out.vertex_attrs"));
@@ -135,12 +97,7 @@ fn corner_means_equal_the_reference() {
 #[test]
 fn rows_in_pieces_give_the_same_mesh_as_rows_at_once() {
     let (_, coords, features) = decoder_case();
-    let whole = extract(&SparseField {
-        res: DECODER_RES,
-        coords: &coords,
-        features: &features,
-    })
-    .expect("valid");
+    let whole = extract(&SparseField { res: DECODER_RES, coords: &coords, features: &features }).expect("valid");
     let mut extractor = SparseExtractor::new(DECODER_RES).expect("valid resolution");
     for (c, f) in coords.chunks(37).zip(features.chunks(37 * ROW)) {
         extractor.push(c, f).expect("valid rows");
@@ -154,9 +111,7 @@ fn sparse_equals_dense_on_random_active_sets_at_the_grid_border() {
     let res = 7usize;
     let mut state = 1u64;
     let mut random = || {
-        state = state
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (state >> 40) as f32 / (1u64 << 24) as f32
     };
     for density in [0.02, 0.3, 1.0] {
@@ -168,19 +123,13 @@ fn sparse_equals_dense_on_random_active_sets_at_the_grid_border() {
                 features.extend((0..ROW).map(|_| 2.0 * random() - 1.0));
             }
         }
-        let sparse = extract(&SparseField {
-            res,
-            coords: &coords,
-            features: &features,
-        })
-        .expect("valid");
+        let sparse = extract(&SparseField { res, coords: &coords, features: &features }).expect("valid");
         let mut extractor = SparseExtractor::new(res).expect("valid");
         extractor.push(&coords, &features).expect("valid");
         let means = extractor.corner_means();
         let n = res + 1;
-        let mut grid: Vec<[f32; 3]> = (0..n.pow(3))
-            .map(|i| [i / (n * n), i / n % n, i % n].map(|x| x as f32 / res as f32 - 0.5))
-            .collect();
+        let mut grid: Vec<[f32; 3]> =
+            (0..n.pow(3)).map(|i| [i / (n * n), i / n % n, i % n].map(|x| x as f32 / res as f32 - 0.5)).collect();
         let (mut sdf, mut colors) = (vec![1.0; n.pow(3)], vec![[0.0; 6]; n.pow(3)]);
         for (p, a) in means.positions.iter().zip(&means.attrs) {
             let p = p.map(usize::from);
@@ -190,11 +139,8 @@ fn sparse_equals_dense_on_random_active_sets_at_the_grid_border() {
             (0..3).for_each(|k| grid[i][k] += reach * a[1 + k].tanh());
             colors[i] = std::array::from_fn(|k| a[4 + k]);
         }
-        let (mut beta, mut alpha, mut gamma) = (
-            vec![[0.0; 12]; res.pow(3)],
-            vec![[0.0; 8]; res.pow(3)],
-            vec![0.0; res.pow(3)],
-        );
+        let (mut beta, mut alpha, mut gamma) =
+            (vec![[0.0; 12]; res.pow(3)], vec![[0.0; 8]; res.pow(3)], vec![0.0; res.pow(3)]);
         for (c, f) in coords.iter().zip(features.chunks(ROW)) {
             let i = ((c[0] as usize * res) + c[1] as usize) * res + c[2] as usize;
             beta[i].copy_from_slice(&f[32..44]);
@@ -216,74 +162,25 @@ fn sparse_equals_dense_on_random_active_sets_at_the_grid_border() {
 
 #[test]
 fn bad_input_is_an_error_and_no_voxels_is_an_empty_mesh() {
-    let empty = extract(&SparseField {
-        res: 8,
-        coords: &[],
-        features: &[],
-    })
-    .expect("valid");
+    let empty = extract(&SparseField { res: 8, coords: &[], features: &[] }).expect("valid");
     assert!(!empty.is_success());
     let row = vec![0.0; ROW];
-    assert!(
-        extract(&SparseField {
-            res: 8,
-            coords: &[[0, 0, 8]],
-            features: &row
-        })
-        .is_err()
-    );
-    assert!(
-        extract(&SparseField {
-            res: 8,
-            coords: &[[0, -1, 0]],
-            features: &row
-        })
-        .is_err()
-    );
-    assert!(
-        extract(&SparseField {
-            res: 8,
-            coords: &[[0; 3]],
-            features: &row[1..]
-        })
-        .is_err()
-    );
-    assert!(
-        extract(&SparseField {
-            res: 8,
-            coords: &[[0; 3]; 2],
-            features: &vec![0.0; 2 * ROW]
-        })
-        .is_err()
-    );
-    assert!(
-        extract(&SparseField {
-            res: 0,
-            coords: &[],
-            features: &[]
-        })
-        .is_err()
-    );
+    assert!(extract(&SparseField { res: 8, coords: &[[0, 0, 8]], features: &row }).is_err());
+    assert!(extract(&SparseField { res: 8, coords: &[[0, -1, 0]], features: &row }).is_err());
+    assert!(extract(&SparseField { res: 8, coords: &[[0; 3]], features: &row[1..] }).is_err());
+    assert!(extract(&SparseField { res: 8, coords: &[[0; 3]; 2], features: &vec![0.0; 2 * ROW] }).is_err());
+    assert!(extract(&SparseField { res: 0, coords: &[], features: &[] }).is_err());
 }
 
 #[test]
 fn gaussian_activations_equal_the_reference() {
     let g = Golden::open("trellis/cases/gs_decoder.safetensors");
-    let coords: Vec<[i32; 3]> = g
-        .rows_i32::<4>("in.coords")
-        .into_iter()
-        .map(|c| [c[1], c[2], c[3]])
-        .collect();
-    let activation = GaussianActivation {
-        resolution: 32,
-        ..GaussianActivation::default()
-    };
+    let coords: Vec<[i32; 3]> = g.rows_i32::<4>("in.coords").into_iter().map(|c| [c[1], c[2], c[3]]).collect();
+    let activation = GaussianActivation { resolution: 32, ..GaussianActivation::default() };
     let perturbation = activation.perturbation();
     let stored = g.rows::<3>("out.perturbation");
     assert!(max_diff(perturbation.as_flattened(), stored.as_flattened()) < 1e-6);
-    let out = activation
-        .activate(&coords, &g.f32("out.raw"), &stored)
-        .expect("shapes fit");
+    let out = activation.activate(&coords, &g.f32("out.raw"), &stored).expect("shapes fit");
     let close = |name: &str, values: &[f32], tolerance: f32| {
         let d = max_diff(values, &g.f32(name));
         assert!(d <= tolerance, "{name} differs by {d}");

@@ -19,15 +19,8 @@ fn decoded() -> Gaussians {
 
 fn split(bytes: &[u8]) -> (&str, &[[u8; 4]]) {
     let marker = b"end_header\n";
-    let at = bytes
-        .windows(marker.len())
-        .position(|w| w == marker)
-        .expect("a PLY header")
-        + marker.len();
-    (
-        std::str::from_utf8(&bytes[..at]).expect("text"),
-        bytes[at..].as_chunks::<4>().0,
-    )
+    let at = bytes.windows(marker.len()).position(|w| w == marker).expect("a PLY header") + marker.len();
+    (std::str::from_utf8(&bytes[..at]).expect("text"), bytes[at..].as_chunks::<4>().0)
 }
 
 #[test]
@@ -41,19 +34,13 @@ fn written_file_equals_the_reference_file() {
         let value = |v: &[[u8; 4]], k: usize| f32::from_le_bytes(v[k]);
         for k in 0..13 {
             let (x, y) = (value(a, k), value(b, k));
-            assert!(
-                (x - y).abs() <= 1e-5 * y.abs().max(1.0),
-                "row {row}, property {k}: {x} against {y}"
-            );
+            assert!((x - y).abs() <= 1e-5 * y.abs().max(1.0), "row {row}, property {k}: {x} against {y}");
         }
         let dot: f32 = (13..17).map(|k| value(a, k) * value(b, k)).sum();
         for k in 13..17 {
             let (x, y) = (value(a, k) * dot.signum(), value(b, k));
             // The reference's float32 detour through a matrix costs it up to about 1e-4 (golden README, point 12).
-            assert!(
-                (x - y).abs() <= 2e-4,
-                "row {row}, rotation {k}: {x} against {y}"
-            );
+            assert!((x - y).abs() <= 2e-4, "row {row}, rotation {k}: {x} against {y}");
         }
     }
 }

@@ -22,20 +22,13 @@ impl Bricks {
     /// An empty map over `[0, extent)³`.
     pub fn new(extent: usize) -> Self {
         let per_axis = extent.div_ceil(EDGE);
-        Self {
-            per_axis,
-            directory: vec![ABSENT; per_axis.pow(3)],
-            origins: Vec::new(),
-        }
+        Self { per_axis, directory: vec![ABSENT; per_axis.pow(3)], origins: Vec::new() }
     }
 
     fn locate(&self, p: [usize; 3]) -> (usize, usize) {
         let b = p.map(|x| x / EDGE);
         let c = p.map(|x| x % EDGE);
-        (
-            (b[0] * self.per_axis + b[1]) * self.per_axis + b[2],
-            (c[0] * EDGE + c[1]) * EDGE + c[2],
-        )
+        ((b[0] * self.per_axis + b[1]) * self.per_axis + b[2], (c[0] * EDGE + c[1]) * EDGE + c[2])
     }
 
     /// The slot of a cell, if its brick exists. Coordinates beyond the extent have none.
@@ -72,11 +65,7 @@ impl Bricks {
     pub fn position(&self, s: usize) -> [usize; 3] {
         let o = self.origin(s / CELLS);
         let c = s % CELLS;
-        [
-            o[0] + c / (EDGE * EDGE),
-            o[1] + c / EDGE % EDGE,
-            o[2] + c % EDGE,
-        ]
+        [o[0] + c / (EDGE * EDGE), o[1] + c / EDGE % EDGE, o[2] + c % EDGE]
     }
 }
 

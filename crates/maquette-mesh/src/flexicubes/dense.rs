@@ -54,10 +54,7 @@ pub fn extract_dense(field: &DenseField<'_>) -> Result<ExtractedMesh, MeshError>
                     id | u8::from(view.sdf([x + o[0], y + o[1], z + o[2]]) < 0.0) << m
                 });
                 if case != 0 && case != 255 {
-                    surface.push(SurfaceCube {
-                        at: [x as u16, y as u16, z as u16],
-                        case,
-                    });
+                    surface.push(SurfaceCube { at: [x as u16, y as u16, z as u16], case });
                 }
             }
         }

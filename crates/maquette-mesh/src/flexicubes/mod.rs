@@ -36,10 +36,7 @@ impl ExtractedMesh {
     /// The mesh with its decoded vertex colours.
     pub fn into_triangle_mesh(self) -> TriangleMesh {
         let colors = self.attrs.iter().map(|a| [a[0], a[1], a[2]]).collect();
-        TriangleMesh {
-            colors,
-            ..TriangleMesh::new(self.vertices, self.faces)
-        }
+        TriangleMesh { colors, ..TriangleMesh::new(self.vertices, self.faces) }
     }
 }
 
@@ -55,11 +52,7 @@ pub(crate) struct CubeWeights {
 
 impl CubeWeights {
     /// What raw zeros become.
-    const DEFAULT: Self = Self {
-        beta: [1.0; 12],
-        alpha: [1.0; 8],
-        gamma: 0.99 * 0.5 + 0.005,
-    };
+    const DEFAULT: Self = Self { beta: [1.0; 12], alpha: [1.0; 8], gamma: 0.99 * 0.5 + 0.005 };
 
     fn normalise(raw: &RawWeights) -> Self {
         Self {
@@ -92,8 +85,5 @@ fn check_resolution(res: usize) -> Result<(), MeshError> {
     if (1..=1024).contains(&res) {
         return Ok(());
     }
-    Err(MeshError::range(
-        "FlexiCubes resolution",
-        format!("expected 1 to 1024 voxels an edge, got {res}"),
-    ))
+    Err(MeshError::range("FlexiCubes resolution", format!("expected 1 to 1024 voxels an edge, got {res}")))
 }

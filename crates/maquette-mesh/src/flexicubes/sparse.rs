@@ -83,21 +83,12 @@ impl SparseExtractor {
     /// [`MeshError::Shape`] for unequal lengths; [`MeshError::OutOfRange`] for a voxel outside the grid or given twice.
     pub fn push(&mut self, coords: &[[i32; 3]], features: &[f32]) -> Result<(), MeshError> {
         if features.len() != coords.len() * ROW {
-            return Err(MeshError::shape(
-                "voxel features",
-                format!("{} x {ROW}", coords.len()),
-                features.len(),
-            ));
+            return Err(MeshError::shape("voxel features", format!("{} x {ROW}", coords.len()), features.len()));
         }
         self.weights.reserve(coords.len());
         for (c, row) in coords.iter().zip(features.chunks_exact(ROW)) {
-            let [Some(x), Some(y), Some(z)] =
-                c.map(|v| usize::try_from(v).ok().filter(|&v| v < self.res))
-            else {
-                return Err(MeshError::range(
-                    "voxel",
-                    format!("{c:?} is not in 0..{} per axis", self.res),
-                ));
+            let [Some(x), Some(y), Some(z)] = c.map(|v| usize::try_from(v).ok().filter(|&v| v < self.res)) else {
+                return Err(MeshError::range("voxel", format!("{c:?} is not in 0..{} per axis", self.res)));
             };
             self.push_voxel([x, y, z], row)?;
         }
@@ -108,10 +99,7 @@ impl SparseExtractor {
         let cell = self.cubes.slot_or_insert(p);
         self.weight_rows.resize(self.cubes.len() * CELLS, u32::MAX);
         if self.weight_rows[cell] != u32::MAX {
-            return Err(MeshError::range(
-                "voxel",
-                format!("{p:?} is given twice; voxels must be unique"),
-            ));
+            return Err(MeshError::range("voxel", format!("{p:?} is given twice; voxels must be unique")));
         }
         self.weight_rows[cell] = self.weights.len() as u32;
         let mut w: RawWeights = [0.0; 21];
@@ -119,9 +107,7 @@ impl SparseExtractor {
         self.weights.push(w);
         for m in 0..8 {
             let o = corner_offset(m);
-            let v = self
-                .vertices
-                .slot_or_insert([p[0] + o[0], p[1] + o[1], p[2] + o[2]]);
+            let v = self.vertices.slot_or_insert([p[0] + o[0], p[1] + o[1], p[2] + o[2]]);
             if v >= self.counts.len() {
                 self.sums.resize(self.vertices.len() * CELLS, [0.0; SUMS]);
                 self.counts.resize(self.vertices.len() * CELLS, 0);
@@ -138,12 +124,7 @@ impl SparseExtractor {
     /// Turns sums into means, the sdf with its bias of −1/res.
     fn take_means(&mut self) {
         let bias = 1.0 / self.res as f32;
-        for (sum, &count) in self
-            .sums
-            .iter_mut()
-            .zip(&self.counts)
-            .filter(|(_, c)| **c > 0)
-        {
+        for (sum, &count) in self.sums.iter_mut().zip(&self.counts).filter(|(_, c)| **c > 0) {
             let n = f32::from(count);
             sum.iter_mut().for_each(|x| *x /= n);
             sum[0] -= bias;
@@ -170,14 +151,7 @@ impl SparseExtractor {
         let surface = self.surface_cubes();
         let res = self.res;
         let transformed = vec![false; self.counts.len()];
-        extract_surface(
-            res,
-            surface,
-            &mut SparseView {
-                field: self,
-                transformed,
-            },
-        )
+        extract_surface(res, surface, &mut SparseView { field: self, transformed })
     }
 
     /// All cubes with a sign change. Only a touched vertex can be inside, so it is enough to look at the (up to eight)
@@ -190,20 +164,13 @@ impl SparseExtractor {
                 *bits |= u64::from(self.counts[s] > 0 && self.sums[s][0] < 0.0) << cell;
             }
         }
-        let is_inside = |p: [usize; 3]| {
-            self.vertices
-                .slot(p)
-                .is_some_and(|s| inside[s / CELLS] >> (s % CELLS) & 1 == 1)
-        };
+        let is_inside =
+            |p: [usize; 3]| self.vertices.slot(p).is_some_and(|s| inside[s / CELLS] >> (s % CELLS) & 1 == 1);
         let mut out = Vec::new();
         for (brick, &bits) in inside.iter().enumerate() {
             let origin = self.vertices.origin(brick);
             for cell in (0..CELLS).filter(|c| bits >> c & 1 == 1) {
-                let v = [
-                    origin[0] + cell / 16,
-                    origin[1] + cell / 4 % 4,
-                    origin[2] + cell % 4,
-                ];
+                let v = [origin[0] + cell / 16, origin[1] + cell / 4 % 4, origin[2] + cell % 4];
                 for m in 0..8 {
                     let o = corner_offset(m);
                     if (0..3).any(|k| v[k] < o[k] || v[k] - o[k] >= self.res) {
@@ -221,10 +188,7 @@ impl SparseExtractor {
                         case |= u8::from(hit) << n;
                     }
                     if case != 255 {
-                        out.push(SurfaceCube {
-                            at: p.map(|x| x as u16),
-                            case,
-                        });
+                        out.push(SurfaceCube { at: p.map(|x| x as u16), case });
                     }
                 }
             }
@@ -241,10 +205,7 @@ struct SparseView {
 
 impl SparseView {
     fn touched(&self, p: [usize; 3]) -> Option<usize> {
-        self.field
-            .vertices
-            .slot(p)
-            .filter(|&s| self.field.counts[s] > 0)
+        self.field.vertices.slot(p).filter(|&s| self.field.counts[s] > 0)
     }
 }
 
@@ -257,11 +218,7 @@ impl Field for SparseView {
         let res = self.field.res as f32;
         let grid = p.map(|x| x as f32 / res - 0.5);
         let Some(s) = self.touched(p) else {
-            return Corner {
-                sdf: 1.0,
-                position: grid,
-                color: [0.5; 6],
-            };
+            return Corner { sdf: 1.0, position: grid, color: [0.5; 6] };
         };
         let row = &mut self.field.sums[s];
         if !self.transformed[s] {
@@ -278,14 +235,7 @@ impl Field for SparseView {
     }
 
     fn weights(&self, p: [usize; 3]) -> CubeWeights {
-        let row = self
-            .field
-            .cubes
-            .slot(p)
-            .map(|s| self.field.weight_rows[s])
-            .filter(|&r| r != u32::MAX);
-        row.map_or(CubeWeights::DEFAULT, |r| {
-            CubeWeights::normalise(&self.field.weights[r as usize])
-        })
+        let row = self.field.cubes.slot(p).map(|s| self.field.weight_rows[s]).filter(|&r| r != u32::MAX);
+        row.map_or(CubeWeights::DEFAULT, |r| CubeWeights::normalise(&self.field.weights[r as usize]))
     }
 }

@@ -30,11 +30,7 @@ pub(super) fn corner_offset(m: usize) -> [usize; 3] {
 }
 
 /// Extracts the mesh from the surface cubes of `field`, which lie in `[0, extent)³`.
-pub(super) fn extract_surface(
-    extent: usize,
-    mut cubes: Vec<SurfaceCube>,
-    field: &mut impl Field,
-) -> ExtractedMesh {
+pub(super) fn extract_surface(extent: usize, mut cubes: Vec<SurfaceCube>, field: &mut impl Field) -> ExtractedMesh {
     cubes.sort_unstable_by_key(SurfaceCube::key);
     let index = CubeIndex::new(extent, &cubes);
     resolve_ambiguities(extent, &mut cubes, &index);
@@ -79,16 +75,12 @@ fn resolve_ambiguities(extent: usize, cubes: &mut [SurfaceCube], index: &CubeInd
                 return false;
             };
             let p = cubes[i].position();
-            let neighbour: [Option<usize>; 3] = std::array::from_fn(|k| {
-                p[k].checked_add_signed(direction[k] as isize)
-                    .filter(|&x| x < extent)
-            });
+            let neighbour: [Option<usize>; 3] =
+                std::array::from_fn(|k| p[k].checked_add_signed(direction[k] as isize).filter(|&x| x < extent));
             let [Some(x), Some(y), Some(z)] = neighbour else {
                 return false;
             };
-            index
-                .get([x, y, z])
-                .is_some_and(|j| table[cubes[j].case as usize].problem.is_some())
+            index.get([x, y, z]).is_some_and(|j| table[cubes[j].case as usize].problem.is_some())
         })
         .collect();
     for i in flipped {
@@ -127,10 +119,7 @@ fn dual_vertices(
     out: &mut ExtractedMesh,
 ) -> Vec<f32> {
     let table = cases();
-    let total: usize = cubes
-        .iter()
-        .map(|c| table[c.case as usize].patches as usize)
-        .sum();
+    let total: usize = cubes.iter().map(|c| table[c.case as usize].patches as usize).sum();
     out.vertices = vec![[0.0; 3]; total];
     out.attrs = vec![[0.0; 6]; total];
     let mut gammas = vec![0.0; total];
@@ -145,18 +134,12 @@ fn dual_vertices(
         let case = &table[c.case as usize];
         for patch in 0..case.patches as usize {
             let (mut position, mut color, mut weight) = ([0.0f32; 3], [0.0f32; 6], 0.0f32);
-            for (e, &[a, b]) in EDGES
-                .iter()
-                .enumerate()
-                .filter(|(e, _)| case.patch_edges[patch] >> e & 1 == 1)
-            {
+            for (e, &[a, b]) in EDGES.iter().enumerate().filter(|(e, _)| case.patch_edges[patch] >> e & 1 == 1) {
                 let beta = w.beta[e];
                 let (sa, sb) = (s[a], s[b]);
                 let span = sb - sa;
                 let cross = |pa: f32, pb: f32| (pa * sb - pb * sa) / span * beta;
-                (0..3).for_each(|k| {
-                    position[k] += cross(corners[a].position[k], corners[b].position[k])
-                });
+                (0..3).for_each(|k| position[k] += cross(corners[a].position[k], corners[b].position[k]));
                 (0..6).for_each(|k| color[k] += cross(corners[a].color[k], corners[b].color[k]));
                 weight += beta;
             }
@@ -188,21 +171,9 @@ fn collect_quads(
     // Per axis: this edge inside the four cubes in order of growing cube index, the cubes' offsets, and the rank of the
     // edge's second end among the three edges that start at one grid vertex (y edges fall, so theirs comes first).
     const AXES: [([usize; 4], [[usize; 3]; 4], u64); 3] = [
-        (
-            [6, 4, 2, 0],
-            [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1]],
-            2,
-        ),
-        (
-            [10, 9, 11, 8],
-            [[0, 0, 0], [0, 0, 1], [1, 0, 0], [1, 0, 1]],
-            0,
-        ),
-        (
-            [5, 1, 7, 3],
-            [[0, 0, 0], [0, 1, 0], [1, 0, 0], [1, 1, 0]],
-            1,
-        ),
+        ([6, 4, 2, 0], [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1]], 2),
+        ([10, 9, 11, 8], [[0, 0, 0], [0, 0, 1], [1, 0, 0], [1, 0, 1]], 0),
+        ([5, 1, 7, 3], [[0, 0, 0], [0, 1, 0], [1, 0, 0], [1, 1, 0]], 1),
     ];
     let table = cases();
     let grid = extent as u64 + 1;
@@ -216,11 +187,7 @@ fn collect_quads(
             let mut corners = [0u32; 4];
             let complete = (0..4).all(|q| {
                 let o = offsets[q];
-                let found = if q == 0 {
-                    Some(i)
-                } else {
-                    index.get([p[0] + o[0], p[1] + o[1], p[2] + o[2]])
-                };
+                let found = if q == 0 { Some(i) } else { index.get([p[0] + o[0], p[1] + o[1], p[2] + o[2]]) };
                 let Some(j) = found else { return false };
                 let patch = table[cubes[j].case as usize].patch_of_edge[edges[q]];
                 corners[q] = first_vertex[j] + u32::from(patch);
@@ -234,15 +201,8 @@ fn collect_quads(
             let id = (a[0] as u64 * grid + a[1] as u64) * grid + a[2] as u64;
             let starts_outside = field.sdf(a) > 0.0;
             let [q0, q1, q2, q3] = corners;
-            let corners = if starts_outside {
-                [q0, q1, q3, q2]
-            } else {
-                [q2, q3, q1, q0]
-            };
-            quads.push(Quad {
-                key: u64::from(!starts_outside) << 63 | id << 2 | rank,
-                corners,
-            });
+            let corners = if starts_outside { [q0, q1, q3, q2] } else { [q2, q3, q1, q0] };
+            quads.push(Quad { key: u64::from(!starts_outside) << 63 | id << 2 | rank, corners });
         }
     }
     quads.sort_unstable_by_key(|q| q.key);
@@ -251,11 +211,7 @@ fn collect_quads(
 
 fn triangulate(quads: Vec<Quad>, gammas: &[f32], faces: &mut Vec<[u32; 3]>) {
     faces.reserve_exact(quads.len() * 2);
-    for Quad {
-        corners: [r0, r1, r2, r3],
-        ..
-    } in quads
-    {
+    for Quad { corners: [r0, r1, r2, r3], .. } in quads {
         let g = |r: u32| gammas[r as usize];
         if g(r0) * g(r2) > g(r1) * g(r3) {
             faces.extend([[r0, r1, r2], [r0, r2, r3]]);

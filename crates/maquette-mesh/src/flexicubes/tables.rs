@@ -4,20 +4,8 @@ use std::sync::OnceLock;
 
 /// The twelve cube edges as corner pairs. The order of a pair gives the edge its direction: x and z edges point to
 /// growing coordinates, y edges to falling ones.
-pub(crate) const EDGES: [[usize; 2]; 12] = [
-    [0, 1],
-    [1, 5],
-    [4, 5],
-    [0, 4],
-    [2, 3],
-    [3, 7],
-    [6, 7],
-    [2, 6],
-    [2, 0],
-    [3, 1],
-    [7, 5],
-    [6, 4],
-];
+pub(crate) const EDGES: [[usize; 2]; 12] =
+    [[0, 1], [1, 5], [4, 5], [0, 4], [2, 3], [3, 7], [6, 7], [2, 6], [2, 0], [3, 1], [7, 5], [6, 4]];
 
 /// Corners of the six faces, in cyclic order, with the outward direction.
 const FACES: [([usize; 4], [i32; 3]); 6] = [
@@ -62,39 +50,27 @@ fn build_case(id: usize) -> Case {
     let mut group: [usize; 12] = std::array::from_fn(|e| e);
     let mut join = |a: usize, b: usize| {
         let (from, to) = (group[a].max(group[b]), group[a].min(group[b]));
-        group
-            .iter_mut()
-            .filter(|g| **g == from)
-            .for_each(|g| *g = to);
+        group.iter_mut().filter(|g| **g == from).for_each(|g| *g = to);
     };
     let mut ambiguous = Vec::new();
     for (corners, direction) in FACES {
-        let edges: [usize; 4] =
-            std::array::from_fn(|k| edge_between(corners[k], corners[(k + 1) % 4]));
+        let edges: [usize; 4] = std::array::from_fn(|k| edge_between(corners[k], corners[(k + 1) % 4]));
         let crossed: Vec<usize> = edges.into_iter().filter(|&e| crossing(e)).collect();
         match crossed.len() {
             2 => join(crossed[0], crossed[1]),
             4 => {
                 ambiguous.push(direction);
-                (0..4)
-                    .filter(|&k| inside(corners[k]))
-                    .for_each(|k| join(edges[(k + 3) % 4], edges[k]));
+                (0..4).filter(|&k| inside(corners[k])).for_each(|k| join(edges[(k + 3) % 4], edges[k]));
             }
             _ => {}
         }
     }
     let mut patches: Vec<(usize, usize, u16)> = Vec::new();
     for root in (0..12).filter(|&e| crossing(e) && group[e] == e) {
-        let set = (0..12)
-            .filter(|&e| crossing(e) && group[e] == root)
-            .fold(0u16, |s, e| s | 1 << e);
+        let set = (0..12).filter(|&e| crossing(e) && group[e] == root).fold(0u16, |s, e| s | 1 << e);
         let touched = |want: bool| {
             let of = |e: usize| EDGES[e].into_iter().filter(move |&m| inside(m) == want);
-            (0..12)
-                .filter(|&e| set >> e & 1 == 1)
-                .flat_map(of)
-                .min()
-                .unwrap_or(8)
+            (0..12).filter(|&e| set >> e & 1 == 1).flat_map(of).min().unwrap_or(8)
         };
         patches.push((touched(true), touched(false), set));
     }
@@ -103,16 +79,10 @@ fn build_case(id: usize) -> Case {
         // The one case whose published order differs from the rule; vertex numbering depends on it.
         patches.reverse();
     }
-    let mut case = Case {
-        patches: patches.len() as u8,
-        patch_of_edge: [255; 12],
-        ..Case::default()
-    };
+    let mut case = Case { patches: patches.len() as u8, patch_of_edge: [255; 12], ..Case::default() };
     for (p, (_, _, set)) in patches.iter().enumerate() {
         case.patch_edges[p] = *set;
-        (0..12)
-            .filter(|&e| set >> e & 1 == 1)
-            .for_each(|e| case.patch_of_edge[e] = p as u8);
+        (0..12).filter(|&e| set >> e & 1 == 1).for_each(|e| case.patch_of_edge[e] = p as u8);
     }
     if ambiguous.len() == 1 && patches.len() == 1 {
         case.problem = Some(ambiguous[0]);

@@ -7,8 +7,8 @@ use super::ply_header;
 use crate::{Gaussians, MeshError};
 
 const PROPERTIES: [&str; 17] = [
-    "x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1",
-    "scale_2", "rot_0", "rot_1", "rot_2", "rot_3",
+    "x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "scale_2", "rot_0",
+    "rot_1", "rot_2", "rot_3",
 ];
 
 /// The frame of the coordinates in a file.
@@ -26,11 +26,7 @@ pub enum Frame {
 /// [`MeshError::Shape`] if the arrays differ in length.
 pub fn write(gaussians: &Gaussians, frame: Frame) -> Result<Vec<u8>, MeshError> {
     gaussians.validate()?;
-    let mut out = format!(
-        "ply\nformat binary_little_endian 1.0\nelement vertex {}\n",
-        gaussians.len()
-    )
-    .into_bytes();
+    let mut out = format!("ply\nformat binary_little_endian 1.0\nelement vertex {}\n", gaussians.len()).into_bytes();
     for name in PROPERTIES {
         out.extend_from_slice(format!("property float {name}\n").as_bytes());
     }
@@ -44,10 +40,7 @@ pub fn write(gaussians: &Gaussians, frame: Frame) -> Result<Vec<u8>, MeshError> 
         }
         let o = f64::from(gaussians.opacities[i]);
         // Clamped a float32 step away from 0 and 1, so that the logit stays finite.
-        let o = o.clamp(
-            f64::from(f32::MIN_POSITIVE),
-            1.0 - f64::from(f32::EPSILON) / 2.0,
-        );
+        let o = o.clamp(f64::from(f32::MIN_POSITIVE), 1.0 - f64::from(f32::EPSILON) / 2.0);
         let mut row = [0.0f32; 17];
         row[..3].copy_from_slice(&p);
         row[6..9].copy_from_slice(&gaussians.f_dc[i]);
@@ -55,8 +48,7 @@ pub fn write(gaussians: &Gaussians, frame: Frame) -> Result<Vec<u8>, MeshError> 
         let s = gaussians.scales[i];
         (0..3).for_each(|k| row[10 + k] = s[k].max(f32::MIN_POSITIVE).ln());
         row[13..].copy_from_slice(&q);
-        row.iter()
-            .for_each(|x| out.extend_from_slice(&x.to_le_bytes()));
+        row.iter().for_each(|x| out.extend_from_slice(&x.to_le_bytes()));
     }
     Ok(out)
 }
@@ -68,22 +60,12 @@ pub fn write(gaussians: &Gaussians, frame: Frame) -> Result<Vec<u8>, MeshError> 
 pub fn read(bytes: &[u8], frame: Frame) -> Result<Gaussians, MeshError> {
     let (elements, body) = ply_header::parse(bytes)?;
     let Some(vertex) = elements.first().filter(|e| e.name == "vertex") else {
-        return Err(MeshError::format(
-            "PLY",
-            "expected the element \"vertex\" first",
-        ));
+        return Err(MeshError::format("PLY", "expected the element \"vertex\" first"));
     };
     let mut fields = [(0, ply_header::Scalar::F32); 17];
-    for (slot, name) in fields
-        .iter_mut()
-        .zip(PROPERTIES)
-        .filter(|(_, n)| !n.starts_with('n'))
-    {
+    for (slot, name) in fields.iter_mut().zip(PROPERTIES).filter(|(_, n)| !n.starts_with('n')) {
         *slot = vertex.field(name).ok_or_else(|| {
-            MeshError::format(
-                "PLY",
-                format!("property {name} is missing; this is not a 3D Gaussian file"),
-            )
+            MeshError::format("PLY", format!("property {name} is missing; this is not a 3D Gaussian file"))
         })?;
     }
     let (rows, size, _) = ply_header::rows(vertex, body)?;
@@ -102,18 +84,12 @@ pub fn read(bytes: &[u8], frame: Frame) -> Result<Gaussians, MeshError> {
             p = [p[0], p[2], -p[1]];
             // The inverse turn: (cos 45°, −sin 45°, 0, 0) · q.
             let h = std::f64::consts::FRAC_1_SQRT_2;
-            q = [
-                h * (q[0] + q[1]),
-                h * (q[1] - q[0]),
-                h * (q[2] + q[3]),
-                h * (q[3] - q[2]),
-            ];
+            q = [h * (q[0] + q[1]), h * (q[1] - q[0]), h * (q[2] + q[3]), h * (q[3] - q[2])];
         }
         out.means.push(p);
         out.f_dc.push(at3(6));
         out.opacities.push((1.0 / (1.0 + (-at(9)).exp())) as f32);
-        out.scales
-            .push([at(10), at(11), at(12)].map(|x| x.exp() as f32));
+        out.scales.push([at(10), at(11), at(12)].map(|x| x.exp() as f32));
         out.quats.push(q.map(|x| x as f32));
     }
     Ok(out)
@@ -125,23 +101,13 @@ fn turn_quaternion(q: [f32; 4]) -> [f32; 4] {
     let r = rotation_matrix(q.map(f64::from));
     let m = [r[0], r[2].map(|x| -x), r[1]];
     let d = [m[0][0], m[1][1], m[2][2]];
-    let magnitude =
-        |a: f64, b: f64, c: f64| 0.5 * (1.0 + a * d[0] + b * d[1] + c * d[2]).max(0.0).sqrt();
-    let mut out = [
-        magnitude(1.0, 1.0, 1.0),
-        magnitude(1.0, -1.0, -1.0),
-        magnitude(-1.0, 1.0, -1.0),
-        magnitude(-1.0, -1.0, 1.0),
-    ];
+    let magnitude = |a: f64, b: f64, c: f64| 0.5 * (1.0 + a * d[0] + b * d[1] + c * d[2]).max(0.0).sqrt();
+    let mut out =
+        [magnitude(1.0, 1.0, 1.0), magnitude(1.0, -1.0, -1.0), magnitude(-1.0, 1.0, -1.0), magnitude(-1.0, -1.0, 1.0)];
     // 4·q_i·q_j for every pair of components, from the off-diagonal elements.
     let (wx, wy, wz) = (m[2][1] - m[1][2], m[0][2] - m[2][0], m[1][0] - m[0][1]);
     let (yz, xz, xy) = (m[2][1] + m[1][2], m[0][2] + m[2][0], m[1][0] + m[0][1]);
-    let pairs = [
-        [1.0, wx, wy, wz],
-        [wx, 1.0, xy, xz],
-        [wy, xy, 1.0, yz],
-        [wz, xz, yz, 1.0],
-    ];
+    let pairs = [[1.0, wx, wy, wz], [wx, 1.0, xy, xz], [wy, xy, 1.0, yz], [wz, xz, yz, 1.0]];
     let largest = (0..4).fold(0, |best, k| if out[k] > out[best] { k } else { best });
     let sign = |x: f64| if x == 0.0 { 0.0 } else { x.signum() };
     (0..4).for_each(|k| out[k] *= sign(pairs[largest][k]));
@@ -154,21 +120,9 @@ pub(crate) fn rotation_matrix(q: [f64; 4]) -> [[f64; 3]; 3] {
     let n = q.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-12);
     let [w, x, y, z] = q.map(|c| c / n);
     [
-        [
-            1.0 - 2.0 * (y * y + z * z),
-            2.0 * (x * y - w * z),
-            2.0 * (x * z + w * y),
-        ],
-        [
-            2.0 * (x * y + w * z),
-            1.0 - 2.0 * (x * x + z * z),
-            2.0 * (y * z - w * x),
-        ],
-        [
-            2.0 * (x * z - w * y),
-            2.0 * (y * z + w * x),
-            1.0 - 2.0 * (x * x + y * y),
-        ],
+        [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)],
+        [2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)],
+        [2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)],
     ]
 }
 

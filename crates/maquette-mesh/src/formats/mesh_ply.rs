@@ -20,22 +20,11 @@ pub fn write(mesh: &TriangleMesh, up: UpAxis) -> Result<Vec<u8>, MeshError> {
     if !mesh.colors.is_empty() {
         names.extend(["uchar red", "uchar green", "uchar blue"]);
     }
-    let mut header = format!(
-        "ply\nformat binary_little_endian 1.0\nelement vertex {}\n",
-        mesh.positions.len()
-    );
-    names
-        .iter()
-        .for_each(|n| header += &format!("property {n}\n"));
-    header += &format!(
-        "element face {}\nproperty list uchar int vertex_indices\nend_header\n",
-        mesh.faces.len()
-    );
+    let mut header = format!("ply\nformat binary_little_endian 1.0\nelement vertex {}\n", mesh.positions.len());
+    names.iter().for_each(|n| header += &format!("property {n}\n"));
+    header += &format!("element face {}\nproperty list uchar int vertex_indices\nend_header\n", mesh.faces.len());
     let mut out = header.into_bytes();
-    let put = |out: &mut Vec<u8>, v: &[f32]| {
-        v.iter()
-            .for_each(|x| out.extend_from_slice(&x.to_le_bytes()))
-    };
+    let put = |out: &mut Vec<u8>, v: &[f32]| v.iter().for_each(|x| out.extend_from_slice(&x.to_le_bytes()));
     for i in 0..mesh.positions.len() {
         put(&mut out, &up.to_file(mesh.positions[i]));
         if let Some(n) = mesh.normals.get(i) {
@@ -50,8 +39,7 @@ pub fn write(mesh: &TriangleMesh, up: UpAxis) -> Result<Vec<u8>, MeshError> {
     }
     for f in &mesh.faces {
         out.push(3);
-        f.iter()
-            .for_each(|i| out.extend_from_slice(&i.to_le_bytes()));
+        f.iter().for_each(|i| out.extend_from_slice(&i.to_le_bytes()));
     }
     Ok(out)
 }
@@ -63,22 +51,14 @@ pub fn write(mesh: &TriangleMesh, up: UpAxis) -> Result<Vec<u8>, MeshError> {
 pub fn read(bytes: &[u8], up: UpAxis) -> Result<TriangleMesh, MeshError> {
     let (elements, body) = ply_header::parse(bytes)?;
     let [vertex, face, ..] = elements.as_slice() else {
-        return Err(MeshError::format(
-            "PLY",
-            "expected the elements vertex and face",
-        ));
+        return Err(MeshError::format("PLY", "expected the elements vertex and face"));
     };
     if vertex.name != "vertex" || face.name != "face" {
-        let detail = format!(
-            "expected the elements vertex, face; got {}, {}",
-            vertex.name, face.name
-        );
+        let detail = format!("expected the elements vertex, face; got {}, {}", vertex.name, face.name);
         return Err(MeshError::format("PLY", detail));
     }
     let (rows, size, rest) = ply_header::rows(vertex, body)?;
-    let group = |names: &[&str]| -> Option<Vec<(usize, Scalar)>> {
-        names.iter().map(|n| vertex.field(n)).collect()
-    };
+    let group = |names: &[&str]| -> Option<Vec<(usize, Scalar)>> { names.iter().map(|n| vertex.field(n)).collect() };
     let Some(xyz) = group(&["x", "y", "z"]) else {
         return Err(MeshError::format("PLY", "no x, y, z properties"));
     };
@@ -90,16 +70,10 @@ pub fn read(bytes: &[u8], up: UpAxis) -> Result<TriangleMesh, MeshError> {
         let read = |f: &[(usize, Scalar)], k: usize| f[k].1.read(&row[f[k].0..]) as f32;
         let read3 = |f: &[(usize, Scalar)]| [read(f, 0), read(f, 1), read(f, 2)];
         mesh.positions.push(up.from_file(read3(&xyz)));
-        mesh.normals
-            .extend(normal.as_deref().map(|f| up.from_file(read3(f))));
-        mesh.uvs
-            .extend(uv.as_deref().map(|f| [read(f, 0), read(f, 1)]));
+        mesh.normals.extend(normal.as_deref().map(|f| up.from_file(read3(f))));
+        mesh.uvs.extend(uv.as_deref().map(|f| [read(f, 0), read(f, 1)]));
         mesh.colors.extend(color.as_deref().map(|f| {
-            let full = if f[0].1 == Scalar::U8 {
-                1.0 / 255.0
-            } else {
-                1.0
-            };
+            let full = if f[0].1 == Scalar::U8 { 255.0 } else { 1.0 };
             read3(f).map(|x| x / full)
         }));
     }
@@ -144,14 +118,9 @@ mod tests {
         let mut m = shapes::torus(12, 8, 0.3, 0.1);
         m.compute_normals();
         m.uvs = m.positions.iter().map(|p| [p[0], p[1]]).collect();
-        m.colors = (0..m.positions.len())
-            .map(|i| [(i % 256) as f32 / 255.0, 0.0, 1.0])
-            .collect();
+        m.colors = (0..m.positions.len()).map(|i| [(i % 256) as f32 / 255.0, 0.0, 1.0]).collect();
         for up in [UpAxis::Y, UpAxis::Z] {
-            assert_eq!(
-                read(&write(&m, up).expect("valid"), up).expect("own file"),
-                m
-            );
+            assert_eq!(read(&write(&m, up).expect("valid"), up).expect("own file"), m);
         }
     }
 

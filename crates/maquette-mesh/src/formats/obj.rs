@@ -20,21 +20,10 @@ pub struct ObjFiles {
 ///
 /// # Errors
 /// What [`TriangleMesh::validate`] reports, and [`MeshError::Format`] for names with line breaks.
-pub fn write(
-    mesh: &TriangleMesh,
-    up: UpAxis,
-    stem: &str,
-    texture: Option<&str>,
-) -> Result<ObjFiles, MeshError> {
+pub fn write(mesh: &TriangleMesh, up: UpAxis, stem: &str, texture: Option<&str>) -> Result<ObjFiles, MeshError> {
     mesh.validate()?;
-    if [stem, texture.unwrap_or("")]
-        .iter()
-        .any(|n| n.contains(['\n', '\r']))
-    {
-        return Err(MeshError::format(
-            "OBJ",
-            "file names must not hold line breaks",
-        ));
+    if [stem, texture.unwrap_or("")].iter().any(|n| n.contains(['\n', '\r'])) {
+        return Err(MeshError::format("OBJ", "file names must not hold line breaks"));
     }
     let mut obj = String::from("# maquette\n");
     // Writing to a String cannot fail.
@@ -52,9 +41,7 @@ pub fn write(
             None => line(format_args!("v {x} {y} {z}")),
         }
     }
-    mesh.uvs
-        .iter()
-        .for_each(|[u, v]| line(format_args!("vt {u} {v}")));
+    mesh.uvs.iter().for_each(|[u, v]| line(format_args!("vt {u} {v}")));
     for n in &mesh.normals {
         let [x, y, z] = up.to_file(*n);
         line(format_args!("vn {x} {y} {z}"));
@@ -72,9 +59,7 @@ pub fn write(
             (false, false) => line(format_args!("f {a} {b} {c}")),
         }
     }
-    let mtl = texture.map(|t| {
-        format!("newmtl textured\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nd 1\nillum 1\nmap_Kd {t}\n")
-    });
+    let mtl = texture.map(|t| format!("newmtl textured\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nd 1\nillum 1\nmap_Kd {t}\n"));
     Ok(ObjFiles { obj, mtl })
 }
 
@@ -90,17 +75,9 @@ mod tests {
         m.compute_normals();
         let files = write(&m, UpAxis::Y, "chair", Some("chair.png")).expect("valid");
         assert!(files.obj.contains("mtllib chair.mtl"));
-        assert_eq!(
-            files.obj.lines().filter(|l| l.starts_with("f ")).count(),
-            12
-        );
+        assert_eq!(files.obj.lines().filter(|l| l.starts_with("f ")).count(), 12);
         assert!(files.obj.contains("f 1/1/1 5/5/5 7/7/7"));
-        assert!(
-            files
-                .mtl
-                .expect("has a texture")
-                .contains("map_Kd chair.png")
-        );
+        assert!(files.mtl.expect("has a texture").contains("map_Kd chair.png"));
     }
 
     #[test]

@@ -92,10 +92,7 @@ impl Element {
 
     /// Bytes of one row, if every property is a scalar.
     pub fn row_size(&self) -> Option<usize> {
-        self.properties
-            .iter()
-            .map(|p| p.list.is_none().then(|| p.scalar.size()))
-            .sum()
+        self.properties.iter().map(|p| p.list.is_none().then(|| p.scalar.size())).sum()
     }
 }
 
@@ -106,63 +103,40 @@ const MAX_HEADER: usize = 1 << 16;
 pub(super) fn parse(bytes: &[u8]) -> Result<(Vec<Element>, &[u8]), MeshError> {
     let fail = |detail: String| MeshError::format("PLY", detail);
     if !bytes.starts_with(b"ply") {
-        return Err(fail(
-            "does not begin with \"ply\"; is it another format?".into(),
-        ));
+        return Err(fail("does not begin with \"ply\"; is it another format?".into()));
     }
     let window = &bytes[..bytes.len().min(MAX_HEADER)];
     let marker = b"end_header";
     let at = window.windows(marker.len()).position(|w| w == marker);
     let Some(at) = at else {
-        return Err(fail(
-            "the header has no end_header; the file is cut off or damaged".into(),
-        ));
+        return Err(fail("the header has no end_header; the file is cut off or damaged".into()));
     };
     let after = at + marker.len();
     let newline = window[after..].iter().position(|&b| b == b'\n');
     let Some(newline) = newline else {
         return Err(fail("no line end after end_header".into()));
     };
-    let header =
-        std::str::from_utf8(&window[..at]).map_err(|_| fail("the header is not text".into()))?;
+    let header = std::str::from_utf8(&window[..at]).map_err(|_| fail("the header is not text".into()))?;
     let mut elements: Vec<Element> = Vec::new();
     for line in header.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
-            ["format", "binary_little_endian", _]
-            | ["ply"]
-            | ["comment", ..]
-            | ["obj_info", ..]
-            | [] => {}
+            ["format", "binary_little_endian", _] | ["ply"] | ["comment", ..] | ["obj_info", ..] | [] => {}
             ["format", other, ..] => {
-                return Err(fail(format!(
-                    "format {other}; only binary_little_endian is read, convert the file"
-                )));
+                return Err(fail(format!("format {other}; only binary_little_endian is read, convert the file")));
             }
             ["element", name, count] => {
-                let count = count
-                    .parse()
-                    .map_err(|_| fail(format!("element {name} has the count {count:?}")))?;
-                elements.push(Element {
-                    name: (*name).into(),
-                    count,
-                    properties: Vec::new(),
-                });
+                let count = count.parse().map_err(|_| fail(format!("element {name} has the count {count:?}")))?;
+                elements.push(Element { name: (*name).into(), count, properties: Vec::new() });
             }
             ["property", rest @ ..] => {
                 let property = match rest {
                     ["list", count, scalar, name] => Scalar::parse(count)
                         .zip(Scalar::parse(scalar))
-                        .map(|(c, s)| Property {
-                            name: (*name).into(),
-                            scalar: s,
-                            list: Some(c),
-                        }),
-                    [scalar, name] => Scalar::parse(scalar).map(|s| Property {
-                        name: (*name).into(),
-                        scalar: s,
-                        list: None,
-                    }),
+                        .map(|(c, s)| Property { name: (*name).into(), scalar: s, list: Some(c) }),
+                    [scalar, name] => {
+                        Scalar::parse(scalar).map(|s| Property { name: (*name).into(), scalar: s, list: None })
+                    }
                     _ => None,
                 };
                 let Some(property) = property else {
@@ -180,24 +154,15 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Vec<Element>, &[u8]), MeshError> {
 }
 
 /// The rows of an element of scalars at the start of `body`, and what follows them.
-pub(super) fn rows<'a>(
-    element: &Element,
-    body: &'a [u8],
-) -> Result<(&'a [u8], usize, &'a [u8]), MeshError> {
+pub(super) fn rows<'a>(element: &Element, body: &'a [u8]) -> Result<(&'a [u8], usize, &'a [u8]), MeshError> {
     let Some(size) = element.row_size().filter(|s| *s > 0) else {
-        let detail = format!(
-            "element {} has list properties or none; expected numbers only",
-            element.name
-        );
+        let detail = format!("element {} has list properties or none; expected numbers only", element.name);
         return Err(MeshError::format("PLY", detail));
     };
     let total = element.count.checked_mul(size).filter(|t| *t <= body.len());
     let Some(total) = total else {
-        let detail = format!(
-            "{} rows of {size} bytes declared, {} bytes are there; cut off?",
-            element.count,
-            body.len()
-        );
+        let detail =
+            format!("{} rows of {size} bytes declared, {} bytes are there; cut off?", element.count, body.len());
         return Err(MeshError::format("PLY", detail));
     };
     Ok((&body[..total], size, &body[total..]))

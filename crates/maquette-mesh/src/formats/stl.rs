@@ -23,8 +23,7 @@ pub fn write(mesh: &TriangleMesh, up: UpAxis, scale: f32) -> Result<Vec<u8>, Mes
         let normal = up.to_file(unit_or_up(mesh.area_normal(f)));
         let corners = face.map(|i| up.to_file(mesh.positions[i as usize]).map(|x| x * scale));
         for v in [normal, corners[0], corners[1], corners[2]] {
-            v.iter()
-                .for_each(|x| out.extend_from_slice(&x.to_le_bytes()));
+            v.iter().for_each(|x| out.extend_from_slice(&x.to_le_bytes()));
         }
         out.extend_from_slice(&[0, 0]);
     }
@@ -37,17 +36,11 @@ pub fn write(mesh: &TriangleMesh, up: UpAxis, scale: f32) -> Result<Vec<u8>, Mes
 /// [`MeshError::Format`] if the length does not match the triangle count (an ASCII STL, for instance).
 pub fn read(bytes: &[u8], up: UpAxis) -> Result<TriangleMesh, MeshError> {
     let Some((head, body)) = bytes.split_at_checked(HEADER) else {
-        return Err(MeshError::format(
-            "STL",
-            format!("{} bytes; even an empty file has {HEADER}", bytes.len()),
-        ));
+        return Err(MeshError::format("STL", format!("{} bytes; even an empty file has {HEADER}", bytes.len())));
     };
     let count = u32::from_le_bytes([head[80], head[81], head[82], head[83]]) as usize;
     if count.checked_mul(TRIANGLE) != Some(body.len()) {
-        let detail = format!(
-            "{count} triangles declared, {} bytes follow; only binary STL is read",
-            body.len()
-        );
+        let detail = format!("{count} triangles declared, {} bytes follow; only binary STL is read", body.len());
         return Err(MeshError::format("STL", detail));
     }
     let mut mesh = TriangleMesh::default();
@@ -72,10 +65,7 @@ mod tests {
     fn a_closed_mesh_comes_back_welded() {
         let m = shapes::sphere(8, 12, 0.5);
         let back = read(&write(&m, UpAxis::Z, 1.0).expect("valid"), UpAxis::Z).expect("own file");
-        assert_eq!(
-            (back.positions.len(), back.faces.len()),
-            (m.positions.len(), m.faces.len())
-        );
+        assert_eq!((back.positions.len(), back.faces.len()), (m.positions.len(), m.faces.len()));
         assert!((back.volume() - m.volume()).abs() < 1e-6);
     }
 

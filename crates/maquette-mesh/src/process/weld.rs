@@ -15,10 +15,7 @@ use crate::{MeshError, TriangleMesh};
 pub fn weld(mesh: &TriangleMesh, tolerance: f32) -> Result<TriangleMesh, MeshError> {
     mesh.validate()?;
     if !(tolerance >= 0.0 && tolerance.is_finite()) {
-        return Err(MeshError::range(
-            "weld tolerance",
-            format!("expected a number of at least 0, got {tolerance}"),
-        ));
+        return Err(MeshError::range("weld tolerance", format!("expected a number of at least 0, got {tolerance}")));
     }
     let key = |p: &[f32; 3]| -> [i64; 3] {
         p.map(|x| {
@@ -31,21 +28,11 @@ pub fn weld(mesh: &TriangleMesh, tolerance: f32) -> Result<TriangleMesh, MeshErr
         })
     };
     let mut first: HashMap<[i64; 3], u32> = HashMap::with_capacity(mesh.positions.len());
-    let map: Vec<u32> = mesh
-        .positions
-        .iter()
-        .enumerate()
-        .map(|(i, p)| *first.entry(key(p)).or_insert(i as u32))
-        .collect();
+    let map: Vec<u32> =
+        mesh.positions.iter().enumerate().map(|(i, p)| *first.entry(key(p)).or_insert(i as u32)).collect();
     let faces = mesh.faces.iter().map(|f| f.map(|i| map[i as usize]));
-    let faces = faces
-        .filter(|[a, b, c]| a != b && b != c && a != c)
-        .collect();
-    Ok(TriangleMesh {
-        faces,
-        ..mesh.clone()
-    }
-    .without_unused_vertices())
+    let faces = faces.filter(|[a, b, c]| a != b && b != c && a != c).collect();
+    Ok(TriangleMesh { faces, ..mesh.clone() }.without_unused_vertices())
 }
 
 #[cfg(test)]
@@ -56,12 +43,7 @@ mod tests {
     #[test]
     fn a_triangle_soup_becomes_the_solid_it_was() {
         let m = shapes::cuboid([1.0; 3]);
-        let positions = m
-            .faces
-            .iter()
-            .flatten()
-            .map(|&i| m.positions[i as usize])
-            .collect();
+        let positions = m.faces.iter().flatten().map(|&i| m.positions[i as usize]).collect();
         let faces = (0..12).map(|f| [3 * f, 3 * f + 1, 3 * f + 2]).collect();
         let w = weld(&TriangleMesh::new(positions, faces), 0.0).expect("valid");
         assert_eq!((w.positions.len(), w.faces.len()), (8, 12));
@@ -70,10 +52,7 @@ mod tests {
 
     #[test]
     fn collapsed_faces_go() {
-        let m = TriangleMesh::new(
-            vec![[0.0; 3], [1e-4, 0.0, 0.0], [0.0, 1.0, 0.0]],
-            vec![[0, 1, 2]],
-        );
+        let m = TriangleMesh::new(vec![[0.0; 3], [1e-4, 0.0, 0.0], [0.0, 1.0, 0.0]], vec![[0, 1, 2]]);
         assert_eq!(weld(&m, 1e-2).expect("valid").faces.len(), 0);
         assert_eq!(weld(&m, 0.0).expect("valid").faces.len(), 1);
         assert!(weld(&m, f32::NAN).is_err());

@@ -13,15 +13,9 @@ pub fn path(relative: &str) -> PathBuf {
         Some(root.join("../shared/goldens")),
         Some(root.join("tests/goldens")),
     ];
-    let candidates: Vec<PathBuf> = places
-        .into_iter()
-        .flatten()
-        .map(|p| p.join(relative))
-        .collect();
+    let candidates: Vec<PathBuf> = places.into_iter().flatten().map(|p| p.join(relative)).collect();
     let found = candidates.iter().find(|p| p.exists()).cloned();
-    found.unwrap_or_else(|| {
-        panic!("golden file {relative} is in none of {candidates:?}; set MAQUETTE_GOLDENS")
-    })
+    found.unwrap_or_else(|| panic!("golden file {relative} is in none of {candidates:?}; set MAQUETTE_GOLDENS"))
 }
 
 /// A golden file in memory.
@@ -34,54 +28,28 @@ impl Golden {
 
     fn bytes(&self, name: &str) -> Vec<u8> {
         let file = SafeTensors::deserialize(&self.0).expect("golden file is a safetensors file");
-        file.tensor(name)
-            .unwrap_or_else(|e| panic!("{name}: {e}"))
-            .data()
-            .to_vec()
+        file.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}")).data().to_vec()
     }
 
     pub fn shape(&self, name: &str) -> Vec<usize> {
         let file = SafeTensors::deserialize(&self.0).expect("golden file is a safetensors file");
-        file.tensor(name)
-            .unwrap_or_else(|e| panic!("{name}: {e}"))
-            .shape()
-            .to_vec()
+        file.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}")).shape().to_vec()
     }
 
     pub fn f32(&self, name: &str) -> Vec<f32> {
-        self.bytes(name)
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|b| f32::from_le_bytes(*b))
-            .collect()
+        self.bytes(name).as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
     }
 
     pub fn i32(&self, name: &str) -> Vec<i32> {
-        self.bytes(name)
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|b| i32::from_le_bytes(*b))
-            .collect()
+        self.bytes(name).as_chunks::<4>().0.iter().map(|b| i32::from_le_bytes(*b)).collect()
     }
 
     pub fn i64(&self, name: &str) -> Vec<i64> {
-        self.bytes(name)
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .map(|b| i64::from_le_bytes(*b))
-            .collect()
+        self.bytes(name).as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)).collect()
     }
 
     pub fn u16(&self, name: &str) -> Vec<u16> {
-        self.bytes(name)
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .map(|b| u16::from_le_bytes(*b))
-            .collect()
+        self.bytes(name).as_chunks::<2>().0.iter().map(|b| u16::from_le_bytes(*b)).collect()
     }
 
     pub fn u8(&self, name: &str) -> Vec<u8> {

@@ -1,1 +1,34 @@
 //! Checkpoint formats, model folders, packs and downloads.
+//!
+//! The walk is: a [`ModelFolder`] names its models, each resolves lazily to a [`CheckpointRef`], whose weights open as a
+//! [`Checkpoint`], which hands out each tensor as a borrowed [`TensorView`]. Code that builds networks takes any
+//! [`TensorSource`], so that weights come from a file, from memory or from a browser pack alike.
+//!
+//! Nothing here prints, reads environment variables or starts threads. Every parser treats its input as hostile: lengths are
+//! checked before they are used, and every refusal is a typed [`Error`] that says where and why.
+
+mod checkpoint;
+mod dtype;
+mod error;
+#[cfg(feature = "native")]
+mod folder;
+mod nearest;
+pub mod quant;
+mod safetensors;
+mod strict_json;
+mod tensor;
+
+pub use checkpoint::{Checkpoint, Format};
+pub use dtype::DType;
+pub use error::{Error, Result};
+#[cfg(feature = "native")]
+pub use folder::{
+    CheckpointRef, ImageCondModel, ModelConfig, ModelFolder, Normalization, PipelineConfig, SamplerConfig,
+    SamplerParams, SearchPlaces,
+};
+pub use quant::Layout;
+pub use safetensors::header::{Header, HeaderProgress, TensorSpan};
+pub use tensor::{TensorInfo, TensorSource, TensorView};
+
+#[cfg(test)]
+mod test_support;

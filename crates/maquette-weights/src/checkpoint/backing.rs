@@ -1,0 +1,55 @@
+//! The bytes under a checkpoint: mapped from a file, or in memory.
+
+#[cfg(feature = "native")]
+use std::path::Path;
+use std::sync::Arc;
+
+#[cfg(feature = "native")]
+use crate::{Error, Result};
+
+/// Shared, immutable bytes of one file.
+#[derive(Clone)]
+pub(crate) enum Backing {
+    /// In memory.
+    Memory(Arc<[u8]>),
+    /// Mapped from a file; pages come in as they are touched and can be dropped by the system at any time.
+    #[cfg(feature = "native")]
+    Mapped(Arc<memmap2::Mmap>),
+}
+
+impl std::fmt::Debug for Backing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Backing({} bytes)", self.bytes().len())
+    }
+}
+
+impl Backing {
+    #[cfg(feature = "native")]
+    pub(crate) fn map(path: &Path) -> Result<Self> {
+        let file = std::fs::File::open(path).map_err(Error::io(path))?;
+        let metadata = file.metadata().map_err(Error::io(path))?;
+        if !metadata.is_file() {
+            return Err(Error::unsupported(
+                &path.display().to_string(),
+                "not a file; a checkpoint file is expected here",
+            ));
+        }
+        // Mapping nothing is an error on some systems.
+        if metadata.len() == 0 {
+            return Ok(Self::Memory(Arc::from([])));
+        }
+        // SAFETY: the map is read-only and private to this process's view. If another process truncates the file while it is
+        // mapped, touching the lost pages ends this process; we accept that as every mapped reader does, because our own
+        // writers never write in place (they write beside and rename, which leaves the mapped file intact).
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io(path))?;
+        Ok(Self::Mapped(Arc::new(map)))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Memory(bytes) => bytes,
+            #[cfg(feature = "native")]
+            Self::Mapped(map) => map,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The safetensors format: `u64` header length, JSON header, data without gaps.
+
+pub(crate) mod header;

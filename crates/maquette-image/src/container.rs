@@ -236,6 +236,17 @@ fn jpeg_segment<'a>(bytes: &'a [u8], at: &mut usize) -> Option<(u8, &'a [u8])> {
     }
 }
 
+/// Length of the part of a JPEG that holds whole segments; behind it a marker's content is cut off, or nothing is left.
+pub(crate) fn jpeg_usable_len(bytes: &[u8]) -> usize {
+    let mut at = 2;
+    while let Some((marker, _)) = jpeg_segment(bytes, &mut at) {
+        if marker == 0xd9 {
+            break;
+        }
+    }
+    at.min(bytes.len())
+}
+
 fn jpeg_missing(bytes: &[u8]) -> Option<String> {
     let mut at = 2;
     let mut scans = 0;

@@ -37,7 +37,7 @@ pub fn composite_cutout(picture: &Rgb, mask: &Mask) -> Result<Rgba, ImageError> 
     }
     let mut data = reserve(Rgba::byte_len(picture.width(), picture.height())?)?;
     for (pixel, &[m]) in picture.pixels().zip(mask.pixels()) {
-        let [r, g, b] = pixel.map(|c| div255(u32::from(c) * u32::from(m)));
+        let [r, g, b] = pixel.map(|c| div255(u16::from(c) * u16::from(m)));
         data.extend_from_slice(&[r, g, b, m]);
     }
     Rgba::new(picture.width(), picture.height(), data)

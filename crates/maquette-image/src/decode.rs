@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use image::{ColorType, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use crate::container::{check_whole, is_animation, jpeg_channels, png_colour_type, sniff};
+use crate::container::{check_whole, is_animation, jpeg_channels, jpeg_usable_len, png_colour_type, sniff};
 use crate::error::{ImageError, filled, reserve};
 use crate::orientation::apply_orientation;
 use crate::picture::{Facts, Note, Picture, PixelMode, SourceFormat, Transparency};
@@ -154,27 +154,32 @@ fn check_limits(width: u32, height: u32, decoder_bytes: u64, options: &DecodeOpt
     Ok(())
 }
 
-/// The file with zeros behind it, as many as it can lack.
+/// The file made formally complete: with an end marker (JPEG) or zeros behind it, as many as it can lack.
 fn pad<'a>(format: SourceFormat, bytes: &'a [u8], options: &DecodeOptions) -> Result<Cow<'a, [u8]>, ImageError> {
+    let mut padded = reserve(bytes.len() + 2)?;
+    if format == SourceFormat::Jpeg {
+        padded.extend_from_slice(&bytes[..jpeg_usable_len(bytes)]);
+        padded.extend_from_slice(&[0xff, 0xd9]);
+        return Ok(Cow::Owned(padded));
+    }
     let declared = match format {
         // RIFF says how long it is
         SourceFormat::WebP => {
             bytes.get(4..8).map_or(0, |n| 8 + u64::from(u32::from_le_bytes([n[0], n[1], n[2], n[3]])))
         }
-        // at most as long as the pixels it holds, uncompressed; the limits bound these
-        SourceFormat::Tiff | SourceFormat::Bmp => match uncompressed_len(format, bytes) {
-            Some(len) => bytes.len() as u64 + len.min(options.max_bytes),
-            None => 0,
-        },
+        // at most as long as the pixels it holds, uncompressed
+        SourceFormat::Tiff | SourceFormat::Bmp => {
+            uncompressed_len(format, bytes).unwrap_or(0).saturating_add(bytes.len() as u64)
+        }
         _ => 0,
     };
-    let len = usize::try_from(declared.min(options.max_bytes)).unwrap_or(0);
-    if len <= bytes.len() {
+    let missing = usize::try_from(declared.min(options.max_bytes)).unwrap_or(0).saturating_sub(bytes.len());
+    if missing == 0 {
         return Ok(Cow::Borrowed(bytes));
     }
-    let mut padded = reserve(len)?;
     padded.extend_from_slice(bytes);
-    padded.resize(len, 0);
+    padded.try_reserve_exact(missing).map_err(|_| ImageError::OutOfMemory { bytes: missing as u64 })?;
+    padded.resize(bytes.len() + missing, 0);
     Ok(Cow::Owned(padded))
 }
 

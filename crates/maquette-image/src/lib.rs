@@ -46,6 +46,8 @@
 //! - Files that are cut off are refused unless [`accept_truncated`](DecodeOptions::accept_truncated) is set.
 //! - A picture so thin that the reduction to 1024 would leave no pixel keeps one; the original fails.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
 mod container;
 mod cutout;
 mod decode;

@@ -117,9 +117,9 @@ impl<const C: usize> Raster<C> {
 
     /// A raster of the same size with each pixel mapped.
     pub(crate) fn map<const D: usize>(&self, mut f: impl FnMut(&[u8; C]) -> [u8; D]) -> Result<Raster<D>, ImageError> {
-        let mut data = reserve(Raster::<D>::byte_len(self.width, self.height)?)?;
-        for pixel in self.pixels() {
-            data.extend_from_slice(&f(pixel));
+        let mut data = filled(Raster::<D>::byte_len(self.width, self.height)?, 0)?;
+        for (to, pixel) in data.as_chunks_mut::<D>().0.iter_mut().zip(self.pixels()) {
+            *to = f(pixel);
         }
         Ok(Raster { width: self.width, height: self.height, data })
     }

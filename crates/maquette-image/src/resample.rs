@@ -14,7 +14,8 @@ const STRIP: usize = 1024;
 
 /// `round(v / 255)` for `v` in 0..=255², exact, without a division.
 #[inline(always)]
-pub(crate) fn div255(v: u32) -> u8 {
+pub(crate) fn div255(v: u16) -> u8 {
+    // the largest sum, 65025 + 128 + 254, still fits into 16 bits
     let t = v + 128;
     ((t + (t >> 8)) >> 8) as u8
 }
@@ -52,24 +53,19 @@ pub(crate) fn resize_on_canvas<const C: usize>(
     }
     // Pillow returns a same-size resize untouched; going through premultiplied bytes and back would change colours
     let premultiplied = C == 4 && (width, height) != (canvas.width, canvas.height);
-    let copy;
-    let input = if premultiplied {
-        copy = premultiply(source)?;
-        &copy
-    } else {
-        source
-    };
     let skip_horizontal = canvas.width == width && canvas.left == 0 && source.width() == width;
     let skip_vertical = canvas.height == height && canvas.top == 0 && source.height() == height;
+    // where there is no horizontal pass to do it on the way, a copy is premultiplied
+    let copy = if skip_horizontal && premultiplied { Some(source.map(premultiply)?) } else { None };
     let rows = if skip_horizontal {
         None
     } else {
         let taps = axis_taps(canvas.width, width, canvas.left, source.width())?;
-        Some(horizontal_pass(input, &taps)?)
+        Some(horizontal_pass(source, &taps, premultiplied)?)
     };
     let (data, stride) = match &rows {
         Some(rows) => (rows.data.as_slice(), rows.stride),
-        None => (input.data(), width as usize * C),
+        None => (copy.as_ref().unwrap_or(source).data(), width as usize * C),
     };
     let row_bytes = width as usize * C;
     let mut out = filled(Raster::<C>::byte_len(width, height)?, 0)?;
@@ -92,13 +88,13 @@ fn axis_taps(from: u32, to: u32, start: i64, held: u32) -> Result<Taps, ImageErr
     if from == to { Taps::copy(to, start, held) } else { Taps::new(from, to, start, held) }
 }
 
-fn premultiply<const C: usize>(source: &Raster<C>) -> Result<Raster<C>, ImageError> {
-    source.map(|pixel| {
-        let alpha = u32::from(pixel[C - 1]);
-        let mut out = pixel.map(|c| div255(u32::from(c) * alpha));
-        out[C - 1] = pixel[C - 1];
-        out
-    })
+/// Multiplies all channels but the last by the last.
+#[inline(always)]
+fn premultiply<const C: usize>(pixel: &[u8; C]) -> [u8; C] {
+    let alpha = u16::from(pixel[C - 1]);
+    let mut out = pixel.map(|c| div255(u16::from(c) * alpha));
+    out[C - 1] = pixel[C - 1];
+    out
 }
 
 fn unpremultiply<const C: usize>(raster: &mut Raster<C>) {
@@ -118,14 +114,19 @@ struct Rows {
     stride: usize,
 }
 
-fn horizontal_pass<const C: usize>(source: &Raster<C>, taps: &Taps) -> Result<Rows, ImageError> {
+fn horizontal_pass<const C: usize>(source: &Raster<C>, taps: &Taps, premultiplied: bool) -> Result<Rows, ImageError> {
     let row_bytes = taps.len() * C;
     // a power of two as stride would put the rows that the vertical pass reads together on the same few cache lines
     let stride = row_bytes.next_multiple_of(LANES) + if row_bytes.is_multiple_of(256) { 64 } else { 0 };
     let len = stride.checked_mul(source.height() as usize).ok_or(ImageError::OutOfMemory { bytes: u64::MAX })?;
     let mut rows = Rows { data: filled(len, 0)?, stride };
     let mut block = filled(LANES * source.width() as usize, 0)?;
-    horizontal(Horizontal::<C> { source, taps, block: &mut block, rows: &mut rows });
+    let job = Horizontal { source, taps, block: &mut block, rows: &mut rows };
+    if premultiplied {
+        horizontal::<C, true>(job)
+    } else {
+        horizontal::<C, false>(job)
+    }
     Ok(rows)
 }
 
@@ -138,25 +139,25 @@ struct Horizontal<'a, const C: usize> {
     rows: &'a mut Rows,
 }
 
-fn horizontal<const C: usize>(job: Horizontal<'_, C>) {
+fn horizontal<const C: usize, const PREMULTIPLY: bool>(job: Horizontal<'_, C>) {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: this processor has AVX2, the only thing the function asks for
-        return unsafe { horizontal_avx2(job) };
+        return unsafe { horizontal_avx2::<C, PREMULTIPLY>(job) };
     }
-    horizontal_body(job);
+    horizontal_body::<C, PREMULTIPLY>(job);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn horizontal_avx2<const C: usize>(job: Horizontal<'_, C>) {
-    horizontal_body(job);
+fn horizontal_avx2<const C: usize, const PREMULTIPLY: bool>(job: Horizontal<'_, C>) {
+    horizontal_body::<C, PREMULTIPLY>(job);
 }
 
 /// Takes as many rows at once as fill the lanes and turns them so that a column's bytes of all these rows lie side by side: then both
 /// passes are the same weighted sum of vectors.
 #[inline(always)]
-fn horizontal_body<const C: usize>(job: Horizontal<'_, C>) {
+fn horizontal_body<const C: usize, const PREMULTIPLY: bool>(job: Horizontal<'_, C>) {
     let Horizontal { source, taps, block, rows } = job;
     let source_stride = source.width() as usize * C;
     let together = LANES / C;
@@ -165,7 +166,8 @@ fn horizontal_body<const C: usize>(job: Horizontal<'_, C>) {
     {
         for (r, row) in source_rows.chunks_exact(source_stride).enumerate() {
             for (column, pixel) in block.as_chunks_mut::<LANES>().0.iter_mut().zip(row.as_chunks::<C>().0) {
-                column[r * C..][..C].copy_from_slice(pixel);
+                let pixel = if PREMULTIPLY { premultiply(pixel) } else { *pixel };
+                column[r * C..][..C].copy_from_slice(&pixel);
             }
         }
         for o in 0..taps.len() {
@@ -413,8 +415,8 @@ mod tests {
 
     #[test]
     fn rounding_division_is_exact() {
-        for v in 0..=255u32 * 255 {
-            assert_eq!(u32::from(div255(v)), (v * 2 + 255) / 510, "{v}");
+        for v in 0..=255u16 * 255 {
+            assert_eq!(u32::from(div255(v)), (u32::from(v) * 2 + 255) / 510, "{v}");
         }
     }
 }

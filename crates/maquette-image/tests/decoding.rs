@@ -1,5 +1,7 @@
 //! Every format and pixel mode against what Pillow makes of the same file (`fixtures/make.py`).
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{fixture, read};

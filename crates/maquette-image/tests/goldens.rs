@@ -1,5 +1,7 @@
 //! Equality with the reference's pictures, bit for bit.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{golden, read};

@@ -1,5 +1,7 @@
 //! Files that are broken, cut off, oversized or something else: each must give its own error, never a panic or a flood of memory.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{fixture, read};

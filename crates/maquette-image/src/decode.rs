@@ -23,7 +23,8 @@ const MISSING_TRANSPARENT: u8 = 0;
 pub struct DecodeOptions {
     /// The most pixels to accept, checked in the header before anything is decoded. Default 120 million.
     pub max_pixels: u64,
-    /// The most bytes that decoding may hold at once: the decoder's buffer and the RGBA pixels. Default 1 GiB.
+    /// The most bytes for the decoded pixels: as the decoder gives them and as RGBA. A decoder may hold tables beside them (a progressive
+    /// JPEG about 6 bytes a pixel). Default 1 GiB.
     pub max_bytes: u64,
     /// Use what is there of a file that is cut off; the rest becomes grey (transparent where there is alpha). Default off: such a file is
     /// an error.

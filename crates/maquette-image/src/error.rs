@@ -171,6 +171,31 @@ pub enum ImageError {
     },
 }
 
+impl ImageError {
+    /// A short name of the kind of error that stays the same when the words change: for tables, exit codes and tests.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "image::empty",
+            Self::NotAnImage { .. } => "image::not_an_image",
+            Self::UnsupportedFormat { .. } => "image::unsupported_format",
+            Self::UnsupportedVariant { .. } => "image::unsupported_variant",
+            Self::Truncated { .. } => "image::truncated",
+            Self::Damaged { .. } => "image::damaged",
+            Self::TooManyPixels { .. } => "image::too_many_pixels",
+            Self::TooManyBytes { .. } => "image::too_many_bytes",
+            Self::OutOfMemory { .. } => "image::out_of_memory",
+            Self::BadSize { .. } => "image::bad_size",
+            Self::BufferLength { .. } => "image::buffer_length",
+            Self::MaskSize { .. } => "image::mask_size",
+            Self::NoObject { .. } => "image::no_object",
+            Self::ObjectTooSmall { .. } => "image::object_too_small",
+            Self::MaskNotFinite { .. } => "image::mask_not_finite",
+            Self::MaskLength { .. } => "image::mask_length",
+            Self::Encode { .. } => "image::encode",
+        }
+    }
+}
+
 /// A vector of `len` equal bytes, or an error instead of an abort when the memory is not there.
 pub(crate) fn filled(len: usize, value: u8) -> Result<Vec<u8>, ImageError> {
     let mut data = reserve(len)?;

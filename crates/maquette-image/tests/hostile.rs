@@ -172,6 +172,7 @@ fn limits_are_what_the_caller_says() {
 #[test]
 fn what_is_no_picture_says_what_it_is() {
     assert_eq!(strict(b""), Err(ImageError::Empty));
+    assert_eq!(ImageError::Empty.code(), "image::empty");
     for bytes in [
         b"just some text named photo.png\n".as_slice(),
         b"<html><body>404</body></html>",

@@ -1,1 +1,15 @@
-//! The networks: DINOv2, TRELLIS, U2-Net, samplers.
+//! The networks: DINOv2, TRELLIS and their samplers.
+//!
+//! One folder a family; a network's file mirrors its checkpoint's key tree and reads like the paper's figure. Networks are
+//! built from a description (the checkpoint's json) and any [`maquette_weights::TensorSource`], on any Burn device, with a
+//! torso in f32 or f16 ([`Precision`]). They open no files, print nothing and know no GPU.
+
+pub mod dinov2;
+mod error;
+pub mod loading;
+pub mod nn;
+pub mod sampler;
+pub mod trellis;
+
+pub use error::{Error, Result};
+pub use loading::Precision;

@@ -1,0 +1,217 @@
+//! Multi-head self and cross attention.
+
+use burn::tensor::{FloatDType, Tensor};
+use maquette_kernels::{
+    Activation, Linear, RowGroups, Windows, attention, linear, linear_residual, rms_norm_heads, windowed_attention,
+};
+
+use crate::{Result, loading::Scope};
+
+/// Which rows attend to which.
+#[derive(Clone, Copy)]
+pub enum Span<'a> {
+    /// All rows of a batch item.
+    Full(&'a RowGroups),
+    /// All voxels of a window.
+    Windowed(&'a Windows),
+}
+
+/// Self-attention with one projection to queries, keys and values.
+#[derive(Clone, Debug)]
+pub struct SelfAttention {
+    to_qkv: Linear,
+    to_out: Linear,
+    q_rms_norm: Option<Tensor<2>>,
+    k_rms_norm: Option<Tensor<2>>,
+    heads: usize,
+}
+
+impl SelfAttention {
+    /// Loads the two projections under the given names; with `qk_rms_norm` also the per-head norms.
+    ///
+    /// # Errors
+    /// [`crate::Error::Weights`].
+    pub fn load(
+        scope: &Scope<'_>,
+        names: [&str; 2],
+        channels: usize,
+        heads: usize,
+        qk_rms_norm: bool,
+        dtype: FloatDType,
+    ) -> Result<Self> {
+        let (q_rms_norm, k_rms_norm) = head_norms(scope, channels, heads, qk_rms_norm)?;
+        Ok(Self {
+            to_qkv: scope.linear(names[0], channels, 3 * channels, dtype)?,
+            to_out: scope.linear(names[1], channels, channels, dtype)?,
+            q_rms_norm,
+            k_rms_norm,
+            heads,
+        })
+    }
+
+    /// Attention of every row, heads side by side, before the last projection: `x [M, C]` → `[M, C]`.
+    fn attend(&self, x: Tensor<2>, span: Span<'_>) -> Tensor<2> {
+        let [rows, channels] = x.dims();
+        let dim = channels / self.heads;
+        let qkv = linear(x, &self.to_qkv, Activation::None).reshape([rows, 3 * self.heads, dim]);
+        let part = |i: usize| qkv.clone().slice([0..rows, i * self.heads..(i + 1) * self.heads, 0..dim]);
+        let q = normed(part(0), &self.q_rms_norm);
+        let k = normed(part(1), &self.k_rms_norm);
+        let y = match span {
+            Span::Full(groups) => attention(q, k, part(2), groups, groups),
+            Span::Windowed(windows) => windowed_attention(q, k, part(2), windows),
+        };
+        y.reshape([rows, channels])
+    }
+
+    /// `x [M, C]` → `[M, C]`.
+    pub fn forward(&self, x: Tensor<2>, span: Span<'_>) -> Tensor<2> {
+        linear(self.attend(x, span), &self.to_out, Activation::None)
+    }
+
+    /// `residual + gate · attention(x)`.
+    pub fn forward_residual(
+        &self,
+        x: Tensor<2>,
+        span: Span<'_>,
+        residual: Tensor<2>,
+        gate: Option<(&Tensor<2>, &RowGroups)>,
+    ) -> Tensor<2> {
+        linear_residual(self.attend(x, span), &self.to_out, residual, gate)
+    }
+}
+
+/// Cross-attention to condition tokens.
+#[derive(Clone, Debug)]
+pub struct CrossAttention {
+    to_q: Linear,
+    to_kv: Linear,
+    to_out: Linear,
+    q_rms_norm: Option<Tensor<2>>,
+    k_rms_norm: Option<Tensor<2>>,
+    heads: usize,
+}
+
+/// What one block's cross-attention needs of a condition. It does not depend on the sampler's time, so it is made once a
+/// picture.
+#[derive(Clone, Debug)]
+pub enum CrossContext {
+    /// Keys and values of condition tokens, `[tokens, H, D]`. One group serves all batch items.
+    Tokens {
+        /// Keys.
+        k: Tensor<3>,
+        /// Values.
+        v: Tensor<3>,
+        /// The tokens of each batch item.
+        groups: RowGroups,
+    },
+    /// The whole branch's output for an all-zero condition, `[1, C]`: every key is the key bias, so attention is uniform, every
+    /// value is the value bias, and what comes out is `to_out(value bias)` whatever the query was.
+    Constant(Tensor<2>),
+}
+
+impl CrossAttention {
+    /// Loads `to_q`, `to_kv`, `to_out` and, with `qk_rms_norm`, the per-head norms.
+    ///
+    /// # Errors
+    /// [`crate::Error::Weights`].
+    pub fn load(
+        scope: &Scope<'_>,
+        channels: usize,
+        context_channels: usize,
+        heads: usize,
+        qk_rms_norm: bool,
+        dtype: FloatDType,
+    ) -> Result<Self> {
+        let (q_rms_norm, k_rms_norm) = head_norms(scope, channels, heads, qk_rms_norm)?;
+        Ok(Self {
+            to_q: scope.linear("to_q", channels, channels, dtype)?,
+            to_kv: scope.linear("to_kv", context_channels, 2 * channels, dtype)?,
+            to_out: scope.linear("to_out", channels, channels, dtype)?,
+            q_rms_norm,
+            k_rms_norm,
+            heads,
+        })
+    }
+
+    /// Keys and values of condition tokens, `[tokens, context channels]`, in the torso's type.
+    pub fn context(&self, tokens: Tensor<2>, groups: &RowGroups) -> CrossContext {
+        let rows = tokens.dims()[0];
+        let kv = linear(tokens, &self.to_kv, Activation::None);
+        let dim = kv.dims()[1] / (2 * self.heads);
+        let kv = kv.reshape([rows, 2 * self.heads, dim]);
+        let part = |i: usize| kv.clone().slice([0..rows, i * self.heads..(i + 1) * self.heads, 0..dim]);
+        CrossContext::Tokens { k: normed(part(0), &self.k_rms_norm), v: part(1), groups: groups.clone() }
+    }
+
+    /// The context of an all-zero condition.
+    pub fn zero_context(&self) -> CrossContext {
+        let channels = self.to_out.inputs();
+        let dtype: FloatDType = self.to_out.weight.dtype().into();
+        let values = match &self.to_kv.bias {
+            Some(bias) => bias.clone().slice(channels..2 * channels).reshape([1, channels]),
+            None => Tensor::zeros([1, channels], (&self.to_out.weight.device(), dtype.into())),
+        };
+        CrossContext::Constant(linear(values, &self.to_out, Activation::None))
+    }
+
+    /// `residual + attention(x, context)`; `batches` are the rows of each batch item. `x` is only made when it is needed.
+    pub fn forward_residual(
+        &self,
+        x: impl FnOnce() -> Tensor<2>,
+        batches: &RowGroups,
+        context: &CrossContext,
+        residual: Tensor<2>,
+    ) -> Tensor<2> {
+        match context {
+            CrossContext::Constant(value) => residual + value.clone(),
+            CrossContext::Tokens { k, v, groups } => {
+                linear_residual(self.attend(x(), batches, k, v, groups), &self.to_out, residual, None)
+            }
+        }
+    }
+
+    /// `attention(x, context)`, `[M, C]`.
+    pub fn forward(&self, x: Tensor<2>, batches: &RowGroups, context: &CrossContext) -> Tensor<2> {
+        match context {
+            CrossContext::Constant(value) => value.clone().expand(x.dims()),
+            CrossContext::Tokens { k, v, groups } => {
+                linear(self.attend(x, batches, k, v, groups), &self.to_out, Activation::None)
+            }
+        }
+    }
+
+    fn attend(&self, x: Tensor<2>, batches: &RowGroups, k: &Tensor<3>, v: &Tensor<3>, groups: &RowGroups) -> Tensor<2> {
+        let [rows, channels] = x.dims();
+        let q = linear(x, &self.to_q, Activation::None).reshape([rows, self.heads, channels / self.heads]);
+        let q = normed(q, &self.q_rms_norm);
+        let whole;
+        let q_groups = if groups.len() == 1 && batches.len() != 1 {
+            whole = RowGroups::single(rows);
+            &whole
+        } else {
+            batches
+        };
+        attention(q, k.clone(), v.clone(), q_groups, groups).reshape([rows, channels])
+    }
+}
+
+fn normed(x: Tensor<3>, gamma: &Option<Tensor<2>>) -> Tensor<3> {
+    match gamma {
+        Some(gamma) => rms_norm_heads(x, gamma),
+        None => x,
+    }
+}
+
+fn head_norms(
+    scope: &Scope<'_>,
+    channels: usize,
+    heads: usize,
+    wanted: bool,
+) -> Result<(Option<Tensor<2>>, Option<Tensor<2>>)> {
+    if !wanted {
+        return Ok((None, None));
+    }
+    let gamma = |name: &str| scope.at(name).tensor("gamma", [heads, channels / heads], FloatDType::F32);
+    Ok((Some(gamma("q_rms_norm")?), Some(gamma("k_rms_norm")?)))
+}

@@ -10,11 +10,34 @@ use crate::GpuError;
 pub(crate) struct Faults {
     first: Mutex<Option<GpuError>>,
     lost: Mutex<Option<String>>,
+    #[cfg(not(target_family = "wasm"))]
+    probe: Option<Probe>,
 }
 
 impl Faults {
+    /// Put our handler in the place of the tensor runtime's, which panics inside the driver's callback.
+    ///
+    /// Call it after the device was registered with the runtime. The runtime's callback for a lost device stays: it makes
+    /// reads of a dead device fail instead of returning stale bytes.
+    pub(crate) fn watch(device: &wgpu::Device) -> Arc<Self> {
+        let faults = Arc::new(Self {
+            #[cfg(not(target_family = "wasm"))]
+            probe: Some(Probe::new(device)),
+            ..Self::default()
+        });
+        let seen = faults.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| seen.record(&error)));
+        // A browser's promise takes any number of listeners. A native device has one callback, the runtime's, and is probed.
+        #[cfg(target_family = "wasm")]
+        {
+            let seen = faults.clone();
+            device.set_device_lost_callback(move |reason, message| seen.lose(format!("{reason:?}: {message}")));
+        }
+        faults
+    }
+
     /// Called from inside the driver's callbacks: it only remembers.
-    pub(crate) fn record(&self, error: &wgpu::Error) {
+    fn record(&self, error: &wgpu::Error) {
         let message = error.to_string();
         log::error!("GPU fault: {message}");
         let fault = match error {
@@ -25,7 +48,7 @@ impl Faults {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
     }
 
-    /// The device is gone for good.
+    /// The device is gone for good. The first message wins.
     pub(crate) fn lose(&self, message: String) {
         log::warn!("GPU device lost: {message}");
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
@@ -33,17 +56,56 @@ impl Faults {
 
     /// The fault to report: loss always, any other once.
     pub(crate) fn take(&self) -> Result<(), GpuError> {
-        if let Some(message) = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        if let Some(message) = self.lost() {
             return Err(GpuError::Lost { message });
         }
         self.first.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
+
+    /// Why the device is gone, if it is.
+    pub(crate) fn lost(&self) -> Option<String> {
+        #[cfg(not(target_family = "wasm"))]
+        if let Some(probe) = &self.probe
+            && self.lost.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+            && probe.is_lost()
+        {
+            self.lose("the driver gave the device up".to_owned());
+        }
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
-/// Put our handler in the place of the runtime's, which panics.
-pub(crate) fn watch(device: &wgpu::Device) -> Arc<Faults> {
-    let faults = Arc::new(Faults::default());
-    let seen = faults.clone();
-    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| seen.record(&error)));
-    faults
+/// Asks a native device whether it is still there.
+///
+/// wgpu tells a native device's loss to one callback only, and that one belongs to the tensor runtime. But a request to map
+/// a buffer is refused at once on a lost device and left pending on a healthy one.
+#[cfg(not(target_family = "wasm"))]
+#[derive(Debug)]
+struct Probe {
+    buffer: Mutex<wgpu::Buffer>,
+}
+
+#[cfg(not(target_family = "wasm"))]
+impl Probe {
+    fn new(device: &wgpu::Device) -> Self {
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("loss probe"),
+            size: 4,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Self { buffer: Mutex::new(buffer) }
+    }
+
+    fn is_lost(&self) -> bool {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = Arc::new(AtomicBool::new(false));
+        let answer = refused.clone();
+        buffer.map_async(wgpu::MapMode::Read, .., move |mapped| answer.store(mapped.is_err(), Ordering::Release));
+        // Read before `unmap`, which ends a pending request with an error too.
+        let lost = refused.load(Ordering::Acquire);
+        buffer.unmap();
+        lost
+    }
 }

@@ -1,11 +1,14 @@
 //! One device for Burn and for us.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex};
 
 use burn::tensor::Device;
-use burn_wgpu::WgpuSetup;
+use burn_wgpu::{RuntimeOptions, WgpuSetup};
+use cubecl::client::Client;
 
-use crate::faults::{self, Faults};
+use crate::faults::Faults;
+use crate::profile::Recording;
 use crate::{AdapterChoice, Capabilities, GpuError, TierRequest, adapter, registry};
 
 /// How to open a device.
@@ -35,9 +38,23 @@ pub struct Gpu {
 pub(crate) struct Inner {
     pub(crate) device: Device,
     pub(crate) capabilities: Arc<Capabilities>,
-    pub(crate) setup: Option<WgpuSetup>,
+    /// `None` on the CPU tier.
+    pub(crate) open: Option<Open>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) options: OpenOptions,
+    pub(crate) profile: Mutex<Option<Recording>>,
+}
+
+/// The GPU behind a device.
+pub(crate) struct Open {
+    pub(crate) setup: WgpuSetup,
+    pub(crate) client: Client,
+}
+
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.setup.fmt(f)
+    }
 }
 
 impl Gpu {
@@ -59,15 +76,17 @@ impl Gpu {
             .map_err(|error| GpuError::RequestDevice { adapter: name.clone(), message: error.to_string() })?;
         let backend = adapter.get_info().backend;
         let setup = WgpuSetup { instance, adapter, device, queue, backend };
-        let device = Device::wgpu_options()
-            .tasks_max(options.tasks_per_submit.max(1))
-            .setup(setup.clone())
-            .init()
-            .map_err(|error| GpuError::Register { adapter: name, message: error.to_string() })?;
+        let refused =
+            |error: burn_wgpu::WgpuInitError| GpuError::Register { adapter: name.clone(), message: error.to_string() };
+        let runtime = RuntimeOptions::with_tasks_max(Some(options.tasks_per_submit.max(1))).map_err(refused)?;
+        let registered = burn_wgpu::try_init_device(setup.clone(), runtime).map_err(refused)?;
+        let client = cubecl::Device::Wgpu(registered.clone()).client();
+        let device = Device::from(registered);
         // After the registration: the runtime installs handlers of its own there.
-        let faults = faults::watch(&setup.device);
+        let faults = Faults::watch(&setup.device);
         registry::register(device.clone(), capabilities.clone());
-        Ok(Self { inner: Arc::new(Inner { device, capabilities, setup: Some(setup), faults, options }) })
+        let open = Some(Open { setup, client });
+        Ok(Self { inner: Arc::new(Inner { device, capabilities, open, faults, options, profile: Mutex::default() }) })
     }
 
     /// The CPU tier: Burn's CPU device, nothing of a GPU. Always there.
@@ -77,7 +96,8 @@ impl Gpu {
         let capabilities = Capabilities::cpu();
         registry::register(device.clone(), capabilities.clone());
         let options = OpenOptions { tier: TierRequest::Cpu, ..OpenOptions::default() };
-        Self { inner: Arc::new(Inner { device, capabilities, setup: None, faults: Arc::default(), options }) }
+        let faults = Arc::default();
+        Self { inner: Arc::new(Inner { device, capabilities, open: None, faults, options, profile: Mutex::default() }) }
     }
 
     /// Burn's device: tensors made on it live here.
@@ -95,7 +115,7 @@ impl Gpu {
     /// The wgpu handles behind the device; `None` on the CPU tier.
     #[must_use]
     pub fn setup(&self) -> Option<&WgpuSetup> {
-        self.inner.setup.as_ref()
+        self.inner.open.as_ref().map(|open| &open.setup)
     }
 
     /// Whether anything went wrong on the device since the last question. The first fault is reported once; the loss of the
@@ -105,6 +125,28 @@ impl Gpu {
     /// [`GpuError::Validation`], [`GpuError::OutOfMemory`], [`GpuError::Internal`] or [`GpuError::Lost`].
     pub fn check(&self) -> Result<(), GpuError> {
         self.inner.faults.take()
+    }
+
+    /// Wait until everything that was enqueued has run, then [`Gpu::check`].
+    ///
+    /// # Errors
+    /// As [`Gpu::check`]; [`GpuError::Internal`] for a failure that only the tensor runtime knows of.
+    pub async fn finish(&self) -> Result<(), GpuError> {
+        let Some(open) = &self.inner.open else { return Ok(()) };
+        let waited = self.guard(|| open.client.sync())?;
+        let outcome = self.guard_async(waited).await?;
+        outcome.map_err(|error| GpuError::Internal { message: error.to_string() })
+    }
+
+    /// Lose the device on purpose, as a driver reset would: its tensors are gone, every later use is an error, and a new
+    /// device can be opened. Frees the device's memory. Nothing happens on the CPU tier.
+    pub fn destroy_device(&self) {
+        let Some(open) = &self.inner.open else { return };
+        self.inner.faults.lose("destroyed by the program".to_owned());
+        open.setup.device.destroy();
+        // Delivers the loss to the tensor runtime, whose reads then fail instead of returning stale bytes. A device that is
+        // gone has nothing to wait for.
+        let _ = open.setup.device.poll(wgpu::PollType::Poll);
     }
 }
 

@@ -14,6 +14,9 @@ mod capabilities;
 mod error;
 mod faults;
 mod gpu;
+mod guard;
+mod memory;
+mod profile;
 mod registry;
 mod tier;
 
@@ -22,5 +25,7 @@ pub use architecture::Architecture;
 pub use capabilities::{AdapterKind, Capabilities, MatrixShape, Scalar, SubgroupSizes};
 pub use error::GpuError;
 pub use gpu::{Gpu, OpenOptions};
+pub use memory::{Bytes, MemoryUse};
+pub use profile::{Profile, Region, RegionTime};
 pub use registry::capabilities_of;
 pub use tier::{Tier, TierRequest};

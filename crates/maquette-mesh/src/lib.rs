@@ -3,12 +3,16 @@
 //! Coordinates are the decoder's: the object lives in `[-0.5, 0.5]³`, z up, right-handed, faces counter-clockwise from
 //! outside. File writers that need another frame (GLB, Gaussian PLY) map axes themselves and say how.
 
+pub mod bake;
+pub mod camera;
 mod error;
 pub mod flexicubes;
 pub mod formats;
 mod gaussians;
 pub mod glb;
 pub mod process;
+pub mod raster_gaussian;
+pub mod raster_mesh;
 pub mod shapes;
 mod triangle_mesh;
 mod vector;

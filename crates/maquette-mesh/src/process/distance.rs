@@ -1,6 +1,6 @@
 //! Distance from points to a mesh through a bounding volume tree, and the Hausdorff distance between meshes.
 
-use crate::vector::{D3, add, dot, length, scale, sub, widen};
+use crate::vector::{D3, add, dot, scale, sub, widen};
 use crate::{MeshError, TriangleMesh};
 
 /// Triangles in a leaf.
@@ -189,6 +189,7 @@ pub fn mesh_distance(a: &TriangleMesh, b: &TriangleMesh) -> Result<MeshDistance,
 mod tests {
     use super::*;
     use crate::shapes;
+    use crate::vector::length;
 
     #[test]
     fn tree_and_brute_force_agree() {

@@ -56,6 +56,15 @@ impl Architecture {
         }
     }
 
+    /// Whether the hardware has matrix units that Vulkan's cooperative matrices can reach, given a driver that offers them.
+    #[must_use]
+    pub fn has_matrix_units(self) -> bool {
+        matches!(
+            self,
+            Self::NvidiaTuring | Self::NvidiaAmpere | Self::NvidiaAda | Self::NvidiaHopper | Self::NvidiaBlackwell
+        )
+    }
+
     /// Find the class from PCI ids (`vendor`, `device`) and the adapter's name.
     pub(crate) fn find(vendor: u32, device: u32, name: &str, software: bool) -> Self {
         if software {

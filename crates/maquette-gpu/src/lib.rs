@@ -11,6 +11,7 @@
 mod adapter;
 mod architecture;
 mod capabilities;
+mod doctor;
 mod error;
 mod faults;
 mod gpu;
@@ -23,6 +24,7 @@ mod tier;
 pub use adapter::{AdapterChoice, AdapterSummary, GraphicsApis, Power, list_adapters};
 pub use architecture::Architecture;
 pub use capabilities::{AdapterKind, Capabilities, MatrixShape, Scalar, SubgroupSizes};
+pub use doctor::{Doctor, Trial, doctor};
 pub use error::GpuError;
 pub use gpu::{Gpu, OpenOptions};
 pub use memory::{Bytes, MemoryUse};

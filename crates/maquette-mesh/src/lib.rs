@@ -15,6 +15,7 @@ pub mod raster_gaussian;
 pub mod raster_mesh;
 pub mod shapes;
 mod triangle_mesh;
+pub mod uv;
 mod vector;
 
 pub use error::MeshError;

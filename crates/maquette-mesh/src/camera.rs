@@ -8,6 +8,10 @@ use crate::vector::{D3, cross, dot, narrow, sub, unit};
 /// A 4×4 matrix, row-major.
 pub type Matrix4 = [[f32; 4]; 4];
 
+/// A full turn as the reference writes it, 2 · 3.1415: the last frame falls a little short of the first.
+#[expect(clippy::approx_constant, reason = "the reference rounds")]
+const REFERENCE_TURN: f64 = 6.283;
+
 /// A camera on a sphere around the origin.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OrbitCamera {
@@ -33,8 +37,7 @@ impl OrbitCamera {
 
     /// Frame `n` of `count` of the turntable (spec §8.10).
     pub fn turntable(n: u32, count: u32) -> Self {
-        // The reference's own value of 2π.
-        let angle = 2.0 * 3.1415 * f64::from(n) / f64::from(count.max(2) - 1);
+        let angle = REFERENCE_TURN * f64::from(n) / f64::from(count.max(2) - 1);
         Self { yaw: angle, pitch: 0.25 + 0.5 * angle.sin(), radius: 2.0, fov: 40f64.to_radians() }
     }
 

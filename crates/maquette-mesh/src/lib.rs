@@ -10,6 +10,7 @@ pub mod flexicubes;
 pub mod formats;
 mod gaussians;
 pub mod glb;
+mod health;
 pub mod process;
 pub mod raster_gaussian;
 pub mod raster_mesh;
@@ -20,4 +21,5 @@ mod vector;
 
 pub use error::MeshError;
 pub use gaussians::{GaussianActivation, Gaussians, SH_C0};
+pub use health::{HealthContext, HealthReport, health};
 pub use triangle_mesh::TriangleMesh;

@@ -194,12 +194,12 @@ impl FaceImage {
             let corners = face.map(|v| clip[v]);
             let [b0, b1] = self.bary[at];
             let d = derivatives(&corners, [b0, b1], x, y, self.size);
-            for k in 0..2 {
-                let (e0, e1) = (corner_uv[0][k] - corner_uv[2][k], corner_uv[1][k] - corner_uv[2][k]);
-                out.uv[at][k] = b0 * corner_uv[0][k] + b1 * corner_uv[1][k] + (1.0 - b0 - b1) * corner_uv[2][k];
-                out.derivatives[at][2 * k] = e0 * d[0] + e1 * d[2];
-                out.derivatives[at][2 * k + 1] = e0 * d[1] + e1 * d[3];
-            }
+            let [a, b, c] = corner_uv;
+            out.uv[at] = std::array::from_fn(|k| b0 * a[k] + b1 * b[k] + (1.0 - b0 - b1) * c[k]);
+            out.derivatives[at] = std::array::from_fn(|n| {
+                let (k, axis) = (n / 2, n % 2);
+                (a[k] - c[k]) * d[axis] + (b[k] - c[k]) * d[2 + axis]
+            });
         }
         Ok(out)
     }

@@ -124,10 +124,8 @@ impl TriangleMesh {
         let mut used = vec![false; self.positions.len()];
         self.faces.iter().flatten().for_each(|&i| used[i as usize] = true);
         let mut map = vec![u32::MAX; used.len()];
-        let mut next = 0;
-        for (m, _) in map.iter_mut().zip(&used).filter(|(_, u)| **u) {
-            *m = next;
-            next += 1;
+        for (next, (m, _)) in map.iter_mut().zip(&used).filter(|(_, u)| **u).enumerate() {
+            *m = next as u32;
         }
         retain_by(&mut self.positions, &used);
         retain_by(&mut self.normals, &used);

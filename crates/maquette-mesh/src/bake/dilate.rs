@@ -84,12 +84,12 @@ mod tests {
     fn gaps_take_the_colour_of_the_nearest_chart_and_charts_keep_theirs() {
         let mut t = FloatTexture::filled(64, 64, [9.0; 3]).expect("valid size");
         let mut covered = vec![false; 64 * 64];
-        for i in 0..64 * 64 {
+        for (i, covered) in covered.iter_mut().enumerate() {
             let (x, y) = (i % 64, i / 64);
             if (8..16).contains(&x) && (8..40).contains(&y) {
-                (t.texels[i], covered[i]) = ([1.0, 0.0, 0.0], true);
+                (t.texels[i], *covered) = ([1.0, 0.0, 0.0], true);
             } else if (40..60).contains(&x) && (8..40).contains(&y) {
-                (t.texels[i], covered[i]) = ([0.0, 0.0, 1.0], true);
+                (t.texels[i], *covered) = ([0.0, 0.0, 1.0], true);
             }
         }
         let before = t.clone();

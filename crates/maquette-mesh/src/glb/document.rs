@@ -29,8 +29,8 @@ pub(super) struct Document {
 
 impl Document {
     pub fn new(options: &GlbOptions) -> Self {
-        let mut root = Root::default();
-        root.asset = Asset { generator: Some(options.generator.clone()), version: "2.0".into(), ..Asset::default() };
+        let asset = Asset { generator: Some(options.generator.clone()), version: "2.0".into(), ..Asset::default() };
+        let root = Root { asset, ..Root::default() };
         let meshopt = options.meshopt;
         Self { root, bin: Vec::new(), uncompressed: 0, compressed_views: Vec::new(), webp: Vec::new(), meshopt }
     }

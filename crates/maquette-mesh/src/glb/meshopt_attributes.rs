@@ -79,7 +79,7 @@ fn pack_group(group: &[u8; GROUP], bits: usize, out: &mut Vec<u8>) {
 /// Decodes `count` elements of `stride` bytes.
 pub(super) fn decode(data: &[u8], count: usize, stride: usize) -> Result<Vec<u8>, MeshError> {
     let fail = |detail: &str| MeshError::format("GLB", format!("meshopt vertex stream: {detail}"));
-    if stride == 0 || stride > 256 || stride % 4 != 0 {
+    if stride == 0 || stride > 256 || !stride.is_multiple_of(4) {
         return Err(fail("the stride must be a multiple of 4 up to 256"));
     }
     let (Some((&header, body)), Some(base)) = (data.split_first(), data.len().checked_sub(stride)) else {

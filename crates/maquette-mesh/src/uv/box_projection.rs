@@ -75,14 +75,14 @@ impl Unwrapper for BoxUnwrapper {
 /// Component of a vector along direction d: 0 = +x, 1 = −x, 2 = +y …
 fn along(n: D3, d: u8) -> f64 {
     let x = n[d as usize / 2];
-    if d % 2 == 0 { x } else { -x }
+    if d.is_multiple_of(2) { x } else { -x }
 }
 
 /// Coordinates in the plane of a direction, oriented so that faces seen from outside are not mirrored.
 fn project(p: [f32; 3], d: u8) -> [f64; 2] {
     let axis = d as usize / 2;
     let (u, v) = (f64::from(p[(axis + 1) % 3]), f64::from(p[(axis + 2) % 3]));
-    if d % 2 == 0 { [u, v] } else { [-u, v] }
+    if d.is_multiple_of(2) { [u, v] } else { [-u, v] }
 }
 
 /// The direction of every face: its strongest axis, then that of its neighbours where it can follow them.

@@ -94,6 +94,18 @@ pub enum Error {
         /// What is there (`nothing` if absent).
         found: String,
     },
+    /// Bytes are not those that were promised.
+    #[error("{origin}: its {bytes} bytes have SHA-256 {found}, expected {expected}; fetch it again")]
+    Checksum {
+        /// The file or shard.
+        origin: String,
+        /// The digest promised.
+        expected: String,
+        /// The digest of what came.
+        found: String,
+        /// How many bytes came.
+        bytes: u64,
+    },
     /// A folder is not a model folder.
     #[error("{path}: not a model folder: {problem}", path = .path.display())]
     NotAModelFolder {

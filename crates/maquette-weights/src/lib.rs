@@ -10,9 +10,11 @@
 mod checkpoint;
 mod dtype;
 mod error;
-#[cfg(feature = "native")]
 mod folder;
 mod nearest;
+mod onnx;
+pub mod pack;
+mod pickle;
 pub mod quant;
 mod safetensors;
 mod strict_json;
@@ -22,12 +24,13 @@ pub use checkpoint::{Checkpoint, Format};
 pub use dtype::DType;
 pub use error::{Error, Result};
 #[cfg(feature = "native")]
-pub use folder::{
-    CheckpointRef, ImageCondModel, ModelConfig, ModelFolder, Normalization, PipelineConfig, SamplerConfig,
-    SamplerParams, SearchPlaces,
-};
+pub use folder::{CheckpointRef, ModelFolder, SearchPlaces};
+pub use folder::{ImageCondModel, ModelConfig, Normalization, PipelineConfig, SamplerConfig, SamplerParams};
 pub use quant::Layout;
 pub use safetensors::header::{Header, HeaderProgress, TensorSpan};
+pub use safetensors::index::ShardIndex;
+#[cfg(feature = "native")]
+pub use safetensors::write::SafetensorsWriter;
 pub use tensor::{TensorInfo, TensorSource, TensorView};
 
 #[cfg(test)]

@@ -45,6 +45,21 @@ impl Backing {
         Ok(Self::Mapped(Arc::new(map)))
     }
 
+    /// Lets go of the mapped pages under a byte range.
+    #[cfg(feature = "native")]
+    pub(crate) fn release(&self, start: usize, end: usize) {
+        #[cfg(unix)]
+        if let Self::Mapped(map) = self
+            && start < end
+        {
+            // SAFETY: the map is shared, read-only and file-backed, so dropped pages come back from the file unchanged.
+            // Failure only means that the pages stay, which is harmless.
+            let _ = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start) };
+        }
+        #[cfg(not(unix))]
+        let _ = (start, end);
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Memory(bytes) => bytes,

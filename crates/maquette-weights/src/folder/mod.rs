@@ -1,10 +1,16 @@
-//! Model folders on disk: what `pipeline.json` says, and where each model's files are.
+//! Model folders: what `pipeline.json` says, and (natively) where each model's files are.
 
 pub(crate) mod fields;
+mod model_config;
+#[cfg(feature = "native")]
 mod model_folder;
 mod pipeline;
+#[cfg(feature = "native")]
 pub(crate) mod resolve;
 
-pub use model_folder::{CheckpointRef, ModelConfig, ModelFolder};
+pub use model_config::ModelConfig;
+#[cfg(feature = "native")]
+pub use model_folder::{CheckpointRef, ModelFolder};
 pub use pipeline::{ImageCondModel, Normalization, PipelineConfig, SamplerConfig, SamplerParams};
+#[cfg(feature = "native")]
 pub use resolve::SearchPlaces;

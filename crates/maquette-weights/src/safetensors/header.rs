@@ -3,6 +3,7 @@
 //! Parsing needs only the file's first bytes, so that a page can learn the layout with two HTTP range requests and then ask for
 //! single tensors ([`Header::parse_prefix`], [`Header::span`]).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::strict_json::{self, UniqueMap};
-use crate::{DType, Error, Format, Result, TensorInfo};
+use crate::{DType, Error, Format, Result, TensorInfo, TensorView};
 
 /// Longest header accepted, the same limit as the reference implementation.
 pub(crate) const MAX_HEADER: u64 = 100_000_000;
@@ -22,6 +23,21 @@ pub struct TensorSpan {
     pub info: TensorInfo,
     /// Byte range, counted from the start of the file.
     pub range: Range<u64>,
+}
+
+impl TensorSpan {
+    /// The tensor over its bytes, which were fetched by [`TensorSpan::range`].
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if there are more or fewer bytes than the range has.
+    pub fn view<'a>(&'a self, bytes: &'a [u8]) -> Result<TensorView<'a>> {
+        let expected = self.range.end - self.range.start;
+        if bytes.len() as u64 != expected {
+            let problem = format!("tensor `{}` has {expected} bytes, {} were fetched", self.info.name, bytes.len());
+            return Err(Error::unsupported("range request", problem));
+        }
+        Ok(TensorView::new(&self.info, Cow::Borrowed(bytes)))
+    }
 }
 
 /// A checked safetensors header.

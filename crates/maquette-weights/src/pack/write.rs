@@ -1,0 +1,1 @@
+//! Writing packs, and turning them back into folders.

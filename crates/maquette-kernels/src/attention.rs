@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::{DType, FloatDType, Tensor, activation};
 
-use crate::RowGroups;
+use crate::{RowGroups, wgsl};
 
 /// Queries whose scores are held at once: bounds the memory of long sequences (4096 keys × 16 heads × 512 rows: 128 MiB).
 const QUERY_ROWS: usize = 512;
@@ -15,6 +15,9 @@ const QUERY_ROWS: usize = 512;
 /// sequences of different lengths and windows are the same operator. No mask. A group without keys gives zeros.
 pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, q_groups: &RowGroups, k_groups: &RowGroups) -> Tensor<3> {
     assert_eq!(q_groups.len(), k_groups.len(), "query and key groups come in pairs");
+    if let Some(y) = wgsl::attention(&q, &k, &v, q_groups, k_groups) {
+        return y;
+    }
     let dtype: FloatDType = q.dtype().into();
     let (device, [rows, heads, dim]) = (q.device(), q.dims());
     let scale = 1.0 / (dim as f64).sqrt();

@@ -17,6 +17,7 @@ pub mod norm;
 pub mod resample;
 pub mod rows;
 pub mod voxels;
+mod wgsl;
 pub mod windows;
 
 pub use attention::attention;

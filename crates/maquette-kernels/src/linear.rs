@@ -2,7 +2,7 @@
 
 use burn::tensor::{FloatDType, Tensor, activation};
 
-use crate::RowGroups;
+use crate::{RowGroups, wgsl};
 
 /// What happens to a linear layer's result before it is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,9 @@ impl Linear {
 
 /// `activation(x·Wᵀ + b)`: `x [M, in]` → `[M, out]`, in `x`'s dtype.
 pub fn linear(x: Tensor<2>, layer: &Linear, act: Activation) -> Tensor<2> {
+    if let Some(y) = wgsl::linear(&x, layer, act) {
+        return y;
+    }
     in_f32(x, |x| {
         let y = x.matmul(layer.weight.clone().cast(FloatDType::F32).transpose());
         let y = match &layer.bias {
@@ -71,6 +74,9 @@ pub fn linear_residual(
     residual: Tensor<2>,
     gate: Option<(&Tensor<2>, &RowGroups)>,
 ) -> Tensor<2> {
+    if let Some(y) = wgsl::linear_residual(&x, layer, &residual, gate) {
+        return y;
+    }
     in_f32(residual, |residual| {
         let y = linear(x.cast(FloatDType::F32), layer, Activation::None);
         match gate {

@@ -5,6 +5,7 @@ use burn::tensor::{FloatDType, Tensor};
 use crate::{
     RowGroups,
     linear::{in_f32, per_row},
+    wgsl,
 };
 
 fn normalised(x: Tensor<2>, eps: f64) -> Tensor<2> {
@@ -15,6 +16,9 @@ fn normalised(x: Tensor<2>, eps: f64) -> Tensor<2> {
 
 /// Layer norm over the last axis of `x [M, C]`; `affine` is f32 `(weight [C], bias [C])`.
 pub fn layer_norm(x: Tensor<2>, affine: Option<(&Tensor<1>, &Tensor<1>)>, eps: f64) -> Tensor<2> {
+    if let Some(y) = wgsl::layer_norm(&x, affine, eps) {
+        return y;
+    }
     in_f32(x, |x| {
         let y = normalised(x, eps);
         match affine {
@@ -32,6 +36,9 @@ pub fn layer_norm_modulate(
     groups: &RowGroups,
     eps: f64,
 ) -> Tensor<2> {
+    if let Some(y) = wgsl::layer_norm_modulate(&x, scale, shift, groups, eps) {
+        return y;
+    }
     in_f32(x, |x| {
         let (scale, shift) = (scale.clone().cast(FloatDType::F32), shift.clone().cast(FloatDType::F32));
         normalised(x, eps) * per_row(scale + 1.0, groups) + per_row(shift, groups)
@@ -41,6 +48,9 @@ pub fn layer_norm_modulate(
 /// RMS norm of every head vector as TRELLIS does it: L2-normalise (floor 1e-12), times `gamma [H, D]` (f32), times √D.
 /// `x [M, H, D]`.
 pub fn rms_norm_heads(x: Tensor<3>, gamma: &Tensor<2>) -> Tensor<3> {
+    if let Some(y) = wgsl::rms_norm_heads(&x, gamma) {
+        return y;
+    }
     let scale = (x.dims()[2] as f64).sqrt();
     in_f32(x, |x| {
         let length = (x.clone() * x.clone()).sum_dim(2).sqrt().clamp_min(1e-12);

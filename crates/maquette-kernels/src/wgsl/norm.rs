@@ -1,0 +1,81 @@
+//! Normalisations.
+
+use burn::tensor::Tensor;
+use burn_cubecl::tensor::CubeTensor;
+use maquette_gpu::Capabilities;
+
+use super::{cube, cube_f32, element, empty, gpu, group_words, launch, permutation, tensor};
+use crate::RowGroups;
+
+/// Rows a workgroup takes, and columns that it can keep in registers.
+const ROWS: usize = 4;
+const HELD: usize = 1024;
+
+pub(crate) fn layer_norm(x: &Tensor<2>, affine: Option<(&Tensor<1>, &Tensor<1>)>, eps: f64) -> Option<Tensor<2>> {
+    let capabilities = gpu(x)?;
+    match affine {
+        Some((weight, bias)) => normalise(&capabilities, x, "affine", "f32", &[cube_f32(weight)?, cube_f32(bias)?], eps, None),
+        None => normalise(&capabilities, x, "plain", "f32", &[], eps, None),
+    }
+}
+
+pub(crate) fn layer_norm_modulate(
+    x: &Tensor<2>,
+    scale: &Tensor<2>,
+    shift: &Tensor<2>,
+    groups: &RowGroups,
+    eps: f64,
+) -> Option<Tensor<2>> {
+    let capabilities = gpu(x)?;
+    if scale.dtype() == x.dtype() && shift.dtype() == x.dtype() {
+        let s = element(x.dtype(), &capabilities)?;
+        return normalise(&capabilities, x, "modulate", s, &[cube(scale)?, cube(shift)?], eps, Some(groups));
+    }
+    normalise(&capabilities, x, "modulate", "f32", &[cube_f32(scale)?, cube_f32(shift)?], eps, Some(groups))
+}
+
+fn normalise(
+    capabilities: &Capabilities,
+    x: &Tensor<2>,
+    mode: &str,
+    s: &str,
+    factors: &[CubeTensor],
+    eps: f64,
+    groups: Option<&RowGroups>,
+) -> Option<Tensor<2>> {
+    let t = element(x.dtype(), capabilities)?;
+    let [rows, width] = x.dims();
+    if rows == 0 || width == 0 {
+        return None;
+    }
+    let vec = if width.is_multiple_of(4) { "4" } else { "1" };
+    let held = if vec == "4" && width <= HELD { "4" } else { "0" };
+    let permutation = permutation("layer_norm", &[("T", t), ("S", s), ("VEC", vec), ("HELD", held), ("MODE", mode)])?;
+    let x = cube(x)?;
+    let y = empty(&x, [rows, width], x.dtype);
+    let mut info = vec![rows as u32, width as u32, (eps as f32).to_bits()];
+    if let Some(groups) = groups {
+        group_words(groups, &mut info);
+    }
+    let mut buffers = vec![&x];
+    buffers.extend(factors);
+    buffers.push(&y);
+    launch(permutation, &buffers, info, rows.div_ceil(ROWS));
+    Some(tensor(y))
+}
+
+pub(crate) fn rms_norm_heads(x: &Tensor<3>, gamma: &Tensor<2>) -> Option<Tensor<3>> {
+    const VECTORS: usize = 16;
+    let t = element(x.dtype(), &*gpu(x)?)?;
+    let [rows, heads, dim] = x.dims();
+    let vectors = rows * heads;
+    if vectors == 0 || dim == 0 {
+        return None;
+    }
+    let vec = if dim.is_multiple_of(4) { "4" } else { "1" };
+    let permutation = permutation("rms_heads", &[("T", t), ("VEC", vec)])?;
+    let (x, gamma) = (cube(x)?, cube_f32(gamma)?);
+    let y = empty(&x, [rows, heads, dim], x.dtype);
+    launch(permutation, &[&x, &gamma, &y], vec![vectors as u32, heads as u32, dim as u32], vectors.div_ceil(VECTORS));
+    Some(tensor(y))
+}

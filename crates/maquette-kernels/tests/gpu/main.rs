@@ -1,0 +1,7 @@
+//! Every kernel against f64 on random shapes, on every tier that the machine has. A machine without any Vulkan adapter runs
+//! the same cases on the CPU tier, where they check the default bodies.
+
+mod attention;
+mod linear;
+mod norm;
+mod support;

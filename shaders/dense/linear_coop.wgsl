@@ -1,0 +1,240 @@
+// y = epilogue(x·Wᵀ + b) on matrix units: x [M, K] f16, W [N, K] (f16, i8 or i4 with scales), y [M, N] f16, f32 accumulation.
+// K and N are multiples of 8. Subgroups of 32.
+//
+// A workgroup makes a BM×BN tile, a subgroup WM×WN of it in 16×16 fragments. The next K tile is fetched into registers while
+// the matrix units work on this one. An accumulator leaves its registers only as f32 through workgroup memory, 16×16 at a
+// time, and the epilogue is applied there.
+//
+// CFG tile sizes; W weight storage; EPI as in linear_simt; TAIL 1: K is no multiple of BK; GATHER 1: rows of x picked by a
+// neighbour table [taps, M], CIN a multiple of BK.
+#import workgroup
+#import activation
+#if CFG == "large"
+#let BM = 128
+#let BN = 256
+#let BK = 32
+#let WM = 64
+#let WN = 64
+#elif CFG == "square"
+#let BM = 128
+#let BN = 128
+#let BK = 32
+#let WM = 64
+#let WN = 64
+#elif CFG == "deep"
+#let BM = 128
+#let BN = 128
+#let BK = 64
+#let WM = 64
+#let WN = 32
+#else
+#let BM = 64
+#let BN = 64
+#let BK = 64
+#let WM = 32
+#let WN = 32
+#end
+#let ACROSS = BN / WN
+#let WARPS = BM / WM * ACROSS
+#let THREADS = WARPS * 32
+// Rows of a tile are padded by 8 elements against bank conflicts. Strides count vec4s.
+#let LD = BK / 4 + 2
+#let K4 = BK / 4
+#let LOADS_X = BM * K4 / THREADS
+#let LOADS_W = BN * K4 / THREADS
+#let TM = WM / 16
+#let TN = WN / 16
+
+@group(0) @binding(0) var<storage, read_write> x: array<vec4<f16>>;
+#if W == "f16"
+@group(0) @binding(1) var<storage, read_write> w: array<vec4<f16>>;
+#let NEXT = 2
+#else
+@group(0) @binding(1) var<storage, read_write> w: array<u32>;
+@group(0) @binding(2) var<storage, read_write> scales: array<u32>;
+#let NEXT = 3
+#end
+#if EPI != "plain"
+@group(0) @binding(${NEXT}) var<storage, read_write> bias: array<vec4<f16>>;
+#let NEXT = NEXT + 1
+#end
+#if EPI == "residual" || EPI == "gate"
+@group(0) @binding(${NEXT}) var<storage, read_write> residual: array<vec4<f16>>;
+#let NEXT = NEXT + 1
+#end
+#if EPI == "gate"
+@group(0) @binding(${NEXT}) var<storage, read_write> gate: array<vec4<f16>>;
+#let NEXT = NEXT + 1
+#end
+#if GATHER
+@group(0) @binding(${NEXT}) var<storage, read_write> rows: array<i32>;
+#let NEXT = NEXT + 1
+#end
+#if EPI == "split"
+@group(0) @binding(${NEXT}) var<storage, read_write> y0: array<vec4<f16>>;
+@group(0) @binding(${NEXT + 1}) var<storage, read_write> y1: array<vec4<f16>>;
+@group(0) @binding(${NEXT + 2}) var<storage, read_write> y2: array<vec4<f16>>;
+#let NEXT = NEXT + 3
+#else
+@group(0) @binding(${NEXT}) var<storage, read_write> y: array<vec4<f16>>;
+#let NEXT = NEXT + 1
+#end
+// The words of linear_simt.
+@group(0) @binding(${NEXT}) var<storage, read> info: array<u32>;
+#let GROUPS = 8
+#if EPI == "gate"
+#import groups
+#end
+
+var<workgroup> tile_x: array<vec4<f16>, ${BM * LD}>;
+var<workgroup> tile_w: array<vec4<f16>, ${BN * LD}>;
+var<workgroup> sums: array<vec4<f32>, ${WARPS * 80}>;
+
+// Four weights, `column` counted in fours.
+fn fetch_w(row: u32, column: u32, columns: u32) -> vec4<f16> {
+#if W == "f16"
+  return w[row * columns + column];
+#elif W == "i8"
+  let packed = bitcast<i32>(w[row * columns + column]);
+  let values = vec4<f32>(vec4<i32>(packed << 24u, packed << 16u, packed << 8u, packed) >> vec4<u32>(24u));
+  return vec4<f16>(values * unpack2x16float(scales[row / 2u])[row % 2u]);
+#else
+  let at = row * columns + column;
+  let packed = w[at / 2u] >> ((at % 2u) * 16u);
+  let values = vec4<f32>((vec4<u32>(packed, packed >> 4u, packed >> 8u, packed >> 12u) & vec4<u32>(15u))) - 8.0;
+  let share = info[7] / 4u;
+  let group = row * ((columns + share - 1u) / share) + column / share;
+  return vec4<f16>(values * unpack2x16float(scales[group / 2u])[group % 2u]);
+#end
+}
+
+fn finish(sum: vec4<f32>, row: u32, column: u32) {
+  let columns = info[1] / 4u;
+  let at = row * columns + column;
+  var v = sum;
+#if EPI != "plain"
+  v += vec4<f32>(bias[column]);
+#end
+  v = activate(v, info[3]);
+#if EPI == "gate"
+  v *= vec4<f32>(gate[group_of(row) * columns + column]);
+#end
+#if EPI == "residual" || EPI == "gate"
+  v += vec4<f32>(residual[at]);
+#end
+#if EPI == "split"
+  let third = columns / 3u;
+  let part = column / third;
+  let to = row * third + column - part * third;
+  if (part == 0u) { y0[to] = vec4<f16>(v); } else if (part == 1u) { y1[to] = vec4<f16>(v); } else { y2[to] = vec4<f16>(v); }
+#else
+  y[at] = vec4<f16>(v);
+#end
+}
+
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  // Surplus workgroups repeat the last tile: matrix operations allow no early return.
+  let tile = min(linear_workgroup(group, groups), info[5] - 1u);
+  let m0 = tile / info[4] * ${BM}u;
+  let n0 = tile % info[4] * ${BN}u;
+  let warp = tid / 32u;
+  let lane = tid % 32u;
+  let wm = warp / ${ACROSS}u * ${WM}u;
+  let wn = warp % ${ACROSS}u * ${WN}u;
+  let columns = info[2] / 4u;
+#if GATHER
+  let width = info[6] / 4u;
+#end
+#for i in 0..TM
+#for j in 0..TN
+  var c${i}_${j}: coop_mat16x16<f32, C>;
+#end
+#end
+#for i in 0..LOADS_X
+  let px${i} = (tid + ${i * THREADS}u) / ${K4}u;
+  let kx${i} = (tid + ${i * THREADS}u) % ${K4}u;
+  let rx${i} = min(m0 + px${i}, info[0] - 1u);
+#if GATHER
+  let from${i} = rows[rx${i}];
+  var x${i} = select(vec4<f16>(), x[u32(max(from${i}, 0)) * width + kx${i}], from${i} >= 0);
+#elif TAIL
+  var x${i} = select(vec4<f16>(), x[rx${i} * columns + min(kx${i}, columns - 1u)], kx${i} < columns);
+#else
+  var x${i} = x[rx${i} * columns + kx${i}];
+#end
+#end
+#for i in 0..LOADS_W
+  let pw${i} = (tid + ${i * THREADS}u) / ${K4}u;
+  let kw${i} = (tid + ${i * THREADS}u) % ${K4}u;
+  let rw${i} = min(n0 + pw${i}, info[1] - 1u);
+#if TAIL
+  var w${i} = select(vec4<f16>(), fetch_w(rw${i}, min(kw${i}, columns - 1u), columns), kw${i} < columns);
+#else
+  var w${i} = fetch_w(rw${i}, kw${i}, columns);
+#end
+#end
+  let steps = (columns + ${K4 - 1}u) / ${K4}u;
+  for (var step = 0u; step < steps; step++) {
+#for i in 0..LOADS_X
+    tile_x[px${i} * ${LD}u + kx${i}] = x${i};
+#end
+#for i in 0..LOADS_W
+    tile_w[pw${i} * ${LD}u + kw${i}] = w${i};
+#end
+    workgroupBarrier();
+    if (step + 1u < steps) {
+      let next = (step + 1u) * ${K4}u;
+#if GATHER
+      let tap = next / width;
+      let inner = next - tap * width;
+#end
+#for i in 0..LOADS_X
+#if GATHER
+      let next${i} = rows[tap * info[0] + rx${i}];
+      x${i} = select(vec4<f16>(), x[u32(max(next${i}, 0)) * width + inner + kx${i}], next${i} >= 0);
+#elif TAIL
+      x${i} = select(vec4<f16>(), x[rx${i} * columns + min(next + kx${i}, columns - 1u)], next + kx${i} < columns);
+#else
+      x${i} = x[rx${i} * columns + next + kx${i}];
+#end
+#end
+#for i in 0..LOADS_W
+#if TAIL
+      w${i} = select(vec4<f16>(), fetch_w(rw${i}, min(next + kw${i}, columns - 1u), columns), next + kw${i} < columns);
+#else
+      w${i} = fetch_w(rw${i}, next + kw${i}, columns);
+#end
+#end
+    }
+#for k in 0..BK / 16
+#for i in 0..TM
+    let a${k}_${i} = coopLoadT<coop_mat16x16<f16, A>>(&tile_x[(wm + ${i * 16}u) * ${LD}u + ${k * 4}u], ${LD}u);
+#end
+#for j in 0..TN
+    let b${k}_${j} = coopLoad<coop_mat16x16<f16, B>>(&tile_w[(wn + ${j * 16}u) * ${LD}u + ${k * 4}u], ${LD}u);
+#for i in 0..TM
+    c${i}_${j} = coopMultiplyAdd(a${k}_${i}, b${k}_${j}, c${i}_${j});
+#end
+#end
+#end
+    workgroupBarrier();
+  }
+  let mine = warp * 80u;
+  let place = mine + lane / 2u * 5u + lane % 2u * 2u;
+#for i in 0..TM
+  let row${i} = m0 + wm + ${i * 16}u + lane / 2u;
+#for j in 0..TN
+  coopStoreT(c${i}_${j}, &sums[mine], 5u);
+  subgroupBarrier();
+  {
+    let column = n0 + wn + ${j * 16}u + lane % 2u * 8u;
+    if (row${i} < info[0] && column < info[1]) {
+      finish(sums[place], row${i}, column / 4u);
+      finish(sums[place + 1u], row${i}, column / 4u + 1u);
+    }
+  }
+  subgroupBarrier();
+#end
+#end
+}

@@ -1,0 +1,100 @@
+// Projects Gaussians to a picture: steps 1 to 8 of the definition in maquette-mesh, `raster_gaussian`.
+//
+// A splat is four vec4s of words: mean x, y, conic A, B | C, opacity, depth, radius | r, g, b, – | tile x0, y0, x1, y1. The
+// radius is 0 where nothing is drawn. `keys` are the depths as words, which sort as the positive floats they are; hidden
+// Gaussians come last.
+#import workgroup
+@group(0) @binding(0) var<storage, read_write> means: array<f32>;
+@group(0) @binding(1) var<storage, read_write> scales: array<f32>;
+@group(0) @binding(2) var<storage, read_write> quats: array<f32>;
+@group(0) @binding(3) var<storage, read_write> opacities: array<f32>;
+@group(0) @binding(4) var<storage, read_write> f_dc: array<f32>;
+@group(0) @binding(5) var<storage, read_write> splats: array<vec4<u32>>;
+@group(0) @binding(6) var<storage, read_write> keys: array<u32>;
+// Gaussians, width, height, tangents of half the fields of view (2), kernel size, –, –, then rows 0 to 2 of the view and rows
+// 0, 1 and 3 of projection · view.
+@group(0) @binding(7) var<storage, read> info: array<u32>;
+
+fn number(at: u32) -> f32 { return bitcast<f32>(info[at]); }
+
+fn row(at: u32, p: vec3<f32>) -> f32 {
+  return number(at) * p.x + number(at + 1u) * p.y + number(at + 2u) * p.z + number(at + 3u);
+}
+
+fn axis(at: u32) -> vec3<f32> { return vec3<f32>(number(at), number(at + 1u), number(at + 2u)); }
+
+// Whole tiles, cut to the picture. Compared as floats: the places of far splats fit no integer.
+fn tile_edge(place: f32, tiles: f32) -> u32 { return u32(min(max(trunc(place / 16.0), 0.0), tiles)); }
+
+fn hide(i: u32) {
+  keys[i] = 0xffffffffu;
+  splats[i * 4u] = vec4<u32>();
+  splats[i * 4u + 1u] = vec4<u32>();
+  splats[i * 4u + 2u] = vec4<u32>();
+  splats[i * 4u + 3u] = vec4<u32>();
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  let i = linear_workgroup(group, groups) * 256u + tid;
+  if (i >= info[0]) { return; }
+  let size = vec2<f32>(f32(info[1]), f32(info[2]));
+  let half_tan = vec2<f32>(number(3u), number(4u));
+  let kernel = number(5u);
+  let p = vec3<f32>(means[i * 3u], means[i * 3u + 1u], means[i * 3u + 2u]);
+  let t = vec3<f32>(row(8u, p), row(12u, p), row(16u, p));
+  // Also false for NaN.
+  if (!(t.z > 0.2)) { hide(i); return; }
+  let ndc = vec2<f32>(row(20u, p), row(24u, p)) * (1.0 / (row(28u, p) + 1e-7));
+  // ((ndc + 1) · size − 1) / 2 with one rounding: the reference computes it in double.
+  let mean = fma(ndc, 0.5 * size, 0.5 * (size - 1.0));
+
+  let focal = size / (2.0 * half_tan);
+  // Only the Jacobian uses the clamped direction; far outside the picture it would explode.
+  let near = clamp(t.xy / t.z, -1.3 * half_tan, 1.3 * half_tan) * t.z;
+  let q = vec4<f32>(quats[i * 4u], quats[i * 4u + 1u], quats[i * 4u + 2u], quats[i * 4u + 3u]);
+  let u = q / max(length(q), 1e-12);
+  let w = u.x;
+  let x = u.y;
+  let y = u.z;
+  let z = u.w;
+  // Columns of the rotation.
+  let c0 = vec3<f32>(1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y + w * z), 2.0 * (x * z - w * y));
+  let c1 = vec3<f32>(2.0 * (x * y - w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z + w * x));
+  let c2 = vec3<f32>(2.0 * (x * z + w * y), 2.0 * (y * z - w * x), 1.0 - 2.0 * (x * x + y * y));
+  let s = vec3<f32>(scales[i * 3u], scales[i * 3u + 1u], scales[i * 3u + 2u]);
+  // Rows of J·V·R·S: their products are the covariance on the screen.
+  let jx = (focal.x / t.z) * axis(8u) + (-focal.x * near.x / (t.z * t.z)) * axis(16u);
+  let jy = (focal.y / t.z) * axis(12u) + (-focal.y * near.y / (t.z * t.z)) * axis(16u);
+  let rx = vec3<f32>(dot(jx, c0), dot(jx, c1), dot(jx, c2)) * s;
+  let ry = vec3<f32>(dot(jy, c0), dot(jy, c1), dot(jy, c2)) * s;
+  let narrow = vec3<f32>(dot(rx, rx), dot(rx, ry), dot(ry, ry));
+  let d0 = max(narrow.x * narrow.z - narrow.y * narrow.y, 1e-6);
+  let a = narrow.x + kernel;
+  let b = narrow.y;
+  let c = narrow.z + kernel;
+  let det = a * c - b * b;
+  let d1 = max(det, 1e-6);
+  var compensation = sqrt(d0 / (d1 + 1e-6) + 1e-6);
+  if (d0 <= 1e-6 || d1 <= 1e-6) { compensation = 0.0; }
+  let middle = 0.5 * (a + c);
+  let largest = middle + sqrt(max(middle * middle - det, 0.1));
+  let radius = ceil(3.0 * sqrt(largest));
+  // NaN fails each of these.
+  if (!(abs(det) > 0.0) || !(radius > 0.0) || !(abs(mean.x) < 1e30) || !(abs(mean.y) < 1e30)) { hide(i); return; }
+  let tiles = ceil(size / 16.0);
+  let x0 = tile_edge(mean.x - radius, tiles.x);
+  let y0 = tile_edge(mean.y - radius, tiles.y);
+  let x1 = tile_edge(mean.x + radius + 15.0, tiles.x);
+  let y1 = tile_edge(mean.y + radius + 15.0, tiles.y);
+  if (x0 >= x1 || y0 >= y1) { hide(i); return; }
+
+  let dc = vec3<f32>(f_dc[i * 3u], f_dc[i * 3u + 1u], f_dc[i * 3u + 2u]);
+  let rgb = max(0.28209479177387814 * dc + 0.5, vec3<f32>());
+  let opacity = opacities[i] * compensation;
+  keys[i] = bitcast<u32>(t.z);
+  splats[i * 4u] = bitcast<vec4<u32>>(vec4<f32>(mean, c / det, -b / det));
+  splats[i * 4u + 1u] = bitcast<vec4<u32>>(vec4<f32>(a / det, opacity, t.z, radius));
+  splats[i * 4u + 2u] = bitcast<vec4<u32>>(vec4<f32>(rgb, 0.0));
+  splats[i * 4u + 3u] = vec4<u32>(x0, y0, x1, y1);
+}

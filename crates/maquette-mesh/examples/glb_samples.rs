@@ -66,6 +66,6 @@ fn dress(body: &TriangleMesh, normals: bool, textured: bool, colors: bool) -> Tr
 
 fn checkerboard() -> Texture {
     let size = 64u32;
-    let pixel = |i: u32| if (i % size / 8 + i / size / 8) % 2 == 0 { [230, 120, 40] } else { [40, 90, 200] };
+    let pixel = |i: u32| if (i % size / 8 + i / size / 8).is_multiple_of(2) { [230, 120, 40] } else { [40, 90, 200] };
     Texture { width: size, height: size, rgb: (0..size * size).flat_map(pixel).collect() }
 }

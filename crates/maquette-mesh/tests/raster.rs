@@ -93,10 +93,8 @@ fn assert_masked(image: &GaussianImage, bits: &[u8], values: &[[f32; 3]], backgr
     let (mut errors, mut next) = (Vec::with_capacity(3 * pixels), 0);
     for p in 0..pixels {
         let set = bits[p / 8] >> (p % 8) & 1 == 1;
-        for c in 0..3 {
-            let want = if set { values[next][c] } else { background };
-            errors.push((image.rgb[c * pixels + p] - want).abs());
-        }
+        let want = if set { values[next] } else { [background; 3] };
+        errors.extend((0..3).map(|c| (image.rgb[c * pixels + p] - want[c]).abs()));
         next += usize::from(set);
     }
     assert_eq!(next, values.len());

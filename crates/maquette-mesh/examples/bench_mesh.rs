@@ -8,11 +8,12 @@ use std::time::Instant;
 use maquette_mesh::bake::{ProjectionView, TexelMap, back_project, dilate};
 use maquette_mesh::camera::{OrbitCamera, multiply, transform};
 use maquette_mesh::flexicubes::{ROW, SparseExtractor};
+use maquette_mesh::formats::{UpAxis, mesh_ply};
 use maquette_mesh::glb::{self, GlbOptions};
 use maquette_mesh::process::{DecimateOptions, HoleOptions, clean, decimate, fill_holes, mesh_distance};
-use maquette_mesh::raster_mesh::{rasterize, visible_faces};
+use maquette_mesh::raster_mesh::{face_visibility, rasterize, visible_faces};
 use maquette_mesh::uv::{AtlasOptions, BoxUnwrapper, ChartUnwrapper, Unwrapper};
-use maquette_mesh::{HealthContext, health};
+use maquette_mesh::{HealthContext, TriangleMesh, health, shapes};
 
 /// Seconds of processor time so far where the system tells (Linux), which a busy machine does not distort; else wall time.
 fn clock() -> f64 {
@@ -64,7 +65,39 @@ fn row(c: [i32; 3], out: &mut [f32]) {
     (0..21).for_each(|k| out[32 + k] = 0.2 * ((c[0] + c[1] * 3 + c[2] * 7 + k as i32) as f32).sin());
 }
 
+/// Distances of reduced meshes (PLY) from an original: `bench_mesh --distance ORIGINAL REDUCED...`.
+fn compare(files: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    let open = |f: &String| -> Result<TriangleMesh, Box<dyn std::error::Error>> {
+        Ok(mesh_ply::read(&std::fs::read(f)?, UpAxis::Z)?)
+    };
+    let Some((original, reduced)) = files.split_first() else { return Err("no files".into()) };
+    let original = open(original)?;
+    for f in reduced {
+        let m = open(f)?;
+        let d = mesh_distance(&original, &m)?;
+        let ratio = m.volume() / original.volume();
+        println!("{f}: {} faces, Hausdorff {:.5}, rms {:.6}, volume x {ratio:.5}", m.faces.len(), d.hausdorff, d.rms);
+    }
+    Ok(())
+}
+
+/// Two million faces down to twenty thousand.
+fn large() -> Result<(), Box<dyn std::error::Error>> {
+    let mesh = shapes::sphere(1001, 1000, 0.5);
+    println!("{} faces", mesh.faces.len());
+    let small = timed("decimate 2 M to 20,000", || decimate(&mesh, &DecimateOptions::to_faces(20_000)))?;
+    println!("    {} faces, volume x {:.5}", small.faces.len(), small.volume() / mesh.volume());
+    timed("health of 2 M", || health(&mesh, &HealthContext::default()))?;
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("--distance") => return compare(&arguments[1..]),
+        Some("--large") => return large(),
+        _ => {}
+    }
     let coords = coordinates(20_000);
     println!("{} fine voxels", coords.len());
     let mut extractor = SparseExtractor::new(256)?;
@@ -84,8 +117,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("peak memory after extraction: {peak}");
     let mesh = extracted.into_triangle_mesh();
     println!("{} faces, {} vertices", mesh.faces.len(), mesh.positions.len());
-    if let Some(path) = std::env::args().nth(1) {
-        std::fs::write(path, maquette_mesh::formats::stl::write(&mesh, Default::default(), 1.0)?)?;
+    if let Some(path) = arguments.first() {
+        std::fs::write(path, mesh_ply::write(&mesh, UpAxis::Z)?)?;
     }
     let (mesh, report) = timed("clean", || clean(&mesh))?;
     println!("    {report:?}");
@@ -98,14 +131,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = AtlasOptions::for_size(1024);
     let boxed = timed("unwrap: box projection", || BoxUnwrapper.unwrap(&small, &options, &|_| true))?;
     println!("    {} charts", boxed.charts);
-    let charted = timed("unwrap: charts", || ChartUnwrapper.unwrap(&small, &options, &|_| true))?;
+    let charted = timed("unwrap: charts", || ChartUnwrapper::default().unwrap(&small, &options, &|_| true))?;
     println!("    {} charts", charted.charts);
+    let dense = timed("unwrap: charts, dense", || ChartUnwrapper { dense: true }.unwrap(&small, &options, &|_| true))?;
     let context = HealthContext { texture_size: Some(1024), ..HealthContext::default() };
-    for (name, m) in [("box", &boxed.mesh), ("charts", &charted.mesh)] {
+    for (name, m) in [("box", &boxed.mesh), ("charts", &charted.mesh), ("dense", &dense.mesh)] {
         let h = health(m, &context)?;
         println!("    {name}: coverage {:?}, density {:?}", h.atlas_coverage, h.texel_density);
     }
     let mesh = charted.mesh;
+    timed("visibility, 20 views at 1024²", || face_visibility(&mesh, 20, 1024, &|_| true))?;
     let camera = OrbitCamera::hammersley(37, 100);
     let matrix = multiply(&camera.projection_gl(0.1, 10.0), &camera.view_gl());
     let clip: Vec<[f32; 4]> = mesh.positions.iter().map(|p| transform(&matrix, *p)).collect();

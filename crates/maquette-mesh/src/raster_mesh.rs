@@ -4,8 +4,9 @@
 //! Coverage is decided in whole numbers on vertices snapped to 1/16 pixel: left and bottom edges belong to a triangle, at
 //! equal depth the later triangle wins, nothing is culled by direction.
 
-use crate::MeshError;
+use crate::camera::{OrbitCamera, multiply, transform};
 use crate::raster_gaussian::MAX_SIDE;
+use crate::{MeshError, TriangleMesh};
 
 /// What covers each pixel. Row 0 = bottom.
 #[derive(Debug, Clone, PartialEq)]
@@ -244,7 +245,68 @@ pub fn visible_faces(image: &FaceImage, faces: usize) -> Vec<bool> {
     seen
 }
 
+/// Share of `views` cameras around the object in which each face covers at least one pixel of a `size`² picture: what
+/// [`crate::process::remove_inner_faces`] asks for (spec §8.5, step 1: 1000 views at 1024²). `progress` gets the share done
+/// and returns false to stop.
+///
+/// # Errors
+/// [`MeshError::Cancelled`] if asked to stop, and as [`rasterize`].
+pub fn face_visibility(
+    mesh: &TriangleMesh,
+    views: u32,
+    size: u32,
+    progress: &dyn Fn(f32) -> bool,
+) -> Result<Vec<f32>, MeshError> {
+    mesh.validate()?;
+    let mut counts = vec![0u32; mesh.faces.len()];
+    for n in 0..views {
+        if !progress(n as f32 / views as f32) {
+            return Err(MeshError::Cancelled { operation: "the visibility test" });
+        }
+        let camera = OrbitCamera::hammersley(n, views);
+        let matrix = multiply(&camera.projection_gl(1.0, 3.0), &camera.view_gl());
+        let clip: Vec<[f32; 4]> = mesh.positions.iter().map(|p| transform(&matrix, *p)).collect();
+        let seen = visible_faces(&rasterize(&clip, &mesh.faces, [size; 2])?, mesh.faces.len());
+        counts.iter_mut().zip(seen).for_each(|(c, s)| *c += u32::from(s));
+    }
+    Ok(counts.iter().map(|&c| c as f32 / views.max(1) as f32).collect())
+}
+
 /// Clip-space corners that lay out a mesh in its own atlas: uv in [0, 1] becomes the whole picture.
 pub fn layout_positions(uvs: &[[f32; 2]]) -> Vec<[f32; 4]> {
     uvs.iter().map(|[u, v]| [2.0 * u - 1.0, 2.0 * v - 1.0, 0.0, 1.0]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shapes;
+
+    #[test]
+    fn only_the_outer_of_two_nested_spheres_is_seen() {
+        let mut m = shapes::sphere(10, 16, 0.4);
+        let outer = m.faces.len();
+        let inner = shapes::sphere(8, 12, 0.2);
+        let shift = m.positions.len() as u32;
+        m.positions.extend(inner.positions);
+        m.faces.extend(inner.faces.iter().map(|f| f.map(|v| v + shift)));
+        let visibility = face_visibility(&m, 30, 128, &|_| true).expect("valid");
+        assert!(visibility[..outer].iter().all(|v| (0.2..0.7).contains(v)));
+        assert!(visibility[outer..].iter().all(|v| *v == 0.0));
+        let stopped = face_visibility(&m, 30, 128, &|_| false);
+        assert!(matches!(stopped, Err(MeshError::Cancelled { .. })));
+    }
+
+    #[test]
+    fn a_face_without_vertex_and_a_picture_without_pixels_are_errors() {
+        assert!(matches!(rasterize(&[], &[[0, 1, 2]], [8, 8]), Err(MeshError::FaceIndex { .. })));
+        assert!(rasterize(&[], &[], [0, 8]).is_err());
+    }
+
+    #[test]
+    fn broken_positions_cover_nothing() {
+        let clip = [[f32::NAN; 4], [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0]];
+        let image = rasterize(&clip, &[[0, 1, 2], [1, 1, 1], [1, 2, 1]], [16, 16]).expect("valid");
+        assert!(image.id.iter().all(|id| *id == 0));
+    }
 }

@@ -77,7 +77,7 @@ fn psnr_of_held_out_views(unwrapper: &dyn Unwrapper) -> f64 {
 
 #[test]
 fn a_known_colour_field_comes_back_through_charts() {
-    let psnr = psnr_of_held_out_views(&ChartUnwrapper);
+    let psnr = psnr_of_held_out_views(&ChartUnwrapper::default());
     assert!(psnr > 34.0, "{psnr} dB");
 }
 

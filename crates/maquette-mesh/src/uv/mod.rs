@@ -105,8 +105,9 @@ mod tests {
         true
     }
 
-    fn unwrappers() -> [(&'static str, Box<dyn Unwrapper>); 2] {
-        [("charts", Box::new(ChartUnwrapper)), ("box", Box::new(BoxUnwrapper))]
+    fn unwrappers() -> [(&'static str, Box<dyn Unwrapper>); 3] {
+        let dense = ChartUnwrapper { dense: true };
+        [("charts", Box::new(ChartUnwrapper::default())), ("dense", Box::new(dense)), ("box", Box::new(BoxUnwrapper))]
     }
 
     #[test]

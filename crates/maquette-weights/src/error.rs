@@ -106,6 +106,29 @@ pub enum Error {
         /// How many bytes came.
         bytes: u64,
     },
+    /// The hub, or the way to it, refused.
+    #[error("{url}: {problem}")]
+    Hub {
+        /// What was asked for.
+        url: String,
+        /// What came, and what to do.
+        problem: String,
+    },
+    /// A file is not in the cache and fetching is off.
+    #[error(
+        "offline, and `{file}` of `{repo}` is not in the cache; download {url} on another machine and put it at {place}",
+        place = .place.display()
+    )]
+    Offline {
+        /// The repository.
+        repo: String,
+        /// The file in it.
+        file: String,
+        /// Where it can be had.
+        url: String,
+        /// Where it belongs.
+        place: PathBuf,
+    },
     /// A folder is not a model folder.
     #[error("{path}: not a model folder: {problem}", path = .path.display())]
     NotAModelFolder {

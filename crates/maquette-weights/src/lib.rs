@@ -8,9 +8,15 @@
 //! checked before they are used, and every refusal is a typed [`Error`] that says where and why.
 
 mod checkpoint;
+#[cfg(feature = "native")]
+mod convert;
 mod dtype;
 mod error;
 mod folder;
+#[cfg(feature = "fetch")]
+pub mod hub;
+#[cfg(feature = "native")]
+pub mod manifest;
 mod nearest;
 mod onnx;
 pub mod pack;
@@ -18,13 +24,17 @@ mod pickle;
 pub mod quant;
 mod safetensors;
 mod strict_json;
+#[cfg(feature = "native")]
+pub mod synthesize;
 mod tensor;
 
 pub use checkpoint::{Checkpoint, Format};
+#[cfg(feature = "native")]
+pub use convert::{Difference, Precision, TensorDifference, convert_file, difference};
 pub use dtype::DType;
 pub use error::{Error, Result};
 #[cfg(feature = "native")]
-pub use folder::{CheckpointRef, ModelFolder, SearchPlaces};
+pub use folder::{CheckpointRef, ModelFolder, OneStageFolder, SearchPlaces, SyncHumanFolder, repair};
 pub use folder::{ImageCondModel, ModelConfig, Normalization, PipelineConfig, SamplerConfig, SamplerParams};
 pub use quant::Layout;
 pub use safetensors::header::{Header, HeaderProgress, TensorSpan};

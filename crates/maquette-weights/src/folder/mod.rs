@@ -6,7 +6,11 @@ mod model_config;
 mod model_folder;
 mod pipeline;
 #[cfg(feature = "native")]
+pub mod repair;
+#[cfg(feature = "native")]
 pub(crate) mod resolve;
+#[cfg(feature = "native")]
+mod synchuman;
 
 pub use model_config::ModelConfig;
 #[cfg(feature = "native")]
@@ -14,3 +18,5 @@ pub use model_folder::{CheckpointRef, ModelFolder};
 pub use pipeline::{ImageCondModel, Normalization, PipelineConfig, SamplerConfig, SamplerParams};
 #[cfg(feature = "native")]
 pub use resolve::SearchPlaces;
+#[cfg(feature = "native")]
+pub use synchuman::{OneStageFolder, SyncHumanFolder};

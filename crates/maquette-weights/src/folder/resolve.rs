@@ -116,13 +116,21 @@ pub(crate) fn hub_snapshots(cache: &Path, owner: &str, repo: &str) -> Vec<PathBu
 }
 
 /// The places that a reference can mean, best first: the folder, its `ckpts/` by base name, sibling folders, the hub cache.
-fn candidates(folder: &Path, value: &str, places: &SearchPlaces) -> Vec<PathBuf> {
+fn candidates(folder: &Path, key: &str, value: &str, places: &SearchPlaces) -> Vec<PathBuf> {
     let mut stems = vec![folder.join(value)];
     if let Some(base) = Path::new(value).file_name() {
         stems.push(folder.join("ckpts").join(base));
         // A folder whose checkpoints were moved one level up or down.
         stems.push(folder.join(base));
     }
+    // SyncHuman's folders are known by role, whatever hub id a published pipeline.json gives them.
+    let role = match key {
+        "slat_decoder_gs" => Some("decoder_GS"),
+        "slat_decoder_mesh" => Some("decoder_Mesh"),
+        "slat_flow_model" => Some("slat_flow"),
+        _ => None,
+    };
+    stems.extend(role.map(|r| folder.join("ckpts").join(r)).filter(|p| p.is_dir()));
     let rests = [Some(value), hub_reference(value).map(|(_, _, rest)| rest)];
     for sibling in &places.siblings {
         stems.extend(rests.iter().flatten().map(|rest| sibling.join(rest)));
@@ -151,7 +159,7 @@ pub(crate) fn resolve(folder: &Path, origin: &str, key: &str, value: &str, place
         });
     }
     let mut tried = Vec::new();
-    for stem in candidates(folder, value, places) {
+    for stem in candidates(folder, key, value, places) {
         match pair_at(&stem) {
             Ok(pair) => return Ok(pair),
             Err(missing) => tried.push(missing),

@@ -7,6 +7,8 @@
 //! arrive, and [`PackStage`] is a [`crate::TensorSource`] over whichever shards are in memory.
 
 mod read;
+#[cfg(feature = "fetch")]
+pub(crate) use read::hex;
 #[cfg(feature = "native")]
 mod write;
 
@@ -16,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use read::{Pack, PackStage};
+#[cfg(feature = "native")]
+pub use write::{PackOptions, pack_folder, unpack_folder};
 
 /// Most bytes of one shard.
 pub const SHARD_LIMIT: u64 = 64 << 20;

@@ -12,6 +12,7 @@ use crate::{DType, quant::Layout};
 pub(crate) const PACKED_KEY: &str = "maquette.packed";
 
 /// The metadata entry that lists tensors which stayed plain in a packed file, with the reason.
+#[cfg(feature = "native")]
 pub(crate) const KEPT_KEY: &str = "maquette.kept";
 
 /// Form and shape of one packed tensor.
@@ -31,9 +32,19 @@ pub(crate) fn form(name: &str) -> Option<DType> {
     [DType::Q8, DType::Q4G32, DType::Q4G64].into_iter().find(|d| d.name() == name)
 }
 
-/// Type and shape under which a payload is stored.
-pub(crate) fn payload(dtype: DType, shape: &[usize], layout: &Layout) -> (DType, Vec<usize>) {
-    if dtype == DType::Q8 { (DType::I8, shape.to_vec()) } else { (DType::U8, vec![layout.rows, layout.row_bytes]) }
+/// The two plain tensors, payload and scales, that a packed tensor is stored as.
+#[cfg(feature = "native")]
+pub(crate) fn stored(info: &crate::TensorInfo, layout: &Layout) -> [crate::TensorInfo; 2] {
+    let (dtype, shape) = if info.dtype == DType::Q8 {
+        (DType::I8, info.shape.clone())
+    } else {
+        (DType::U8, vec![layout.rows, layout.row_bytes])
+    };
+    let scales = vec![layout.rows, layout.row_scales];
+    [
+        crate::TensorInfo { name: info.name.clone(), dtype, shape },
+        crate::TensorInfo { name: scales_name(&info.name), dtype: DType::F16, shape: scales },
+    ]
 }
 
 /// Parses the metadata entry; `Err` says what is wrong with it.

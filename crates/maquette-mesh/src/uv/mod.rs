@@ -19,11 +19,11 @@ pub struct AtlasOptions {
 }
 
 impl AtlasOptions {
-    /// Padding that keeps charts apart through the mip levels viewers use at ordinary distances: one texel at a quarter of
-    /// a 1024 texture, growing with the size. (No padding survives all levels; below, dilation fills the gaps with colours
-    /// of the nearest chart.)
+    /// Two texels around each chart at sizes up to 1024, more above: charts stay apart, and their filled rims within reach
+    /// of bilinear filtering, down to a quarter of the size. (No padding survives all mip levels; below, the gaps hold
+    /// colours of the nearest chart.)
     pub fn for_size(size: u32) -> Self {
-        Self { size, padding: (size / 256).max(2) }
+        Self { size, padding: (size / 512).max(2) }
     }
 }
 

@@ -80,30 +80,32 @@ def upsample(feats, geometry):
     return feats[geometry.downsampled()[1]]
 
 
+def _gather_product(x, neighbours, matrix):
+    """`[x of the 27 neighbours] @ matrix` for `matrix [27*C, out]`, in slices that bound the memory."""
+    padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
+    step = max(1, 2**28 // matrix.shape[0])
+    return torch.cat([padded[n.t()].flatten(1) @ matrix for n in neighbours.split(step, dim=1)])
+
+
 class _Gathered(torch.autograd.Function):
-    """`sum_t x[neighbour_t] @ w_t` one tap at a time, gathering again in the backward pass to spare memory."""
+    """`sum_t x[neighbour_t] @ weight_t`, gathering again in the backward pass to spare memory."""
 
     @staticmethod
     def forward(ctx, x, weight, neighbours):
         ctx.save_for_backward(x, weight, neighbours)
-        padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
-        y = x.new_zeros(x.shape[0], weight.shape[2])
-        for tap in range(27):
-            y.addmm_(padded[neighbours[tap]], weight[tap])
-        return y
+        return _gather_product(x, neighbours, weight.flatten(0, 1))
 
     @staticmethod
     def backward(ctx, grad):
         x, weight, neighbours = ctx.saved_tensors
+        # the neighbour relation is symmetric: p is a neighbour of q by the opposite tap
+        grad_x = _gather_product(grad, neighbours, weight.flip(0).transpose(1, 2).reshape(-1, weight.shape[1]))
         padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
-        padded_grad = torch.cat([grad, grad.new_zeros(1, grad.shape[1])])
-        grad_x = torch.zeros_like(x)
-        grad_weight = torch.empty_like(weight)
-        for tap in range(27):
-            grad_weight[tap] = padded[neighbours[tap]].t() @ grad
-            # the neighbour relation is symmetric: p is a neighbour of q by the opposite tap
-            grad_x.addmm_(padded_grad[neighbours[26 - tap]], weight[tap].t())
-        return grad_x, grad_weight, None
+        grad_weight = torch.zeros(weight.shape[0] * weight.shape[1], weight.shape[2], device=x.device)
+        step = max(1, 2**28 // grad_weight.shape[0])
+        for n, g in zip(neighbours.split(step, dim=1), grad.split(step)):
+            grad_weight += (padded[n.t()].flatten(1).t() @ g).float()
+        return grad_x, grad_weight.view_as(weight).to(weight.dtype), None
 
 
 class SubmanifoldConv3d(nn.Module):

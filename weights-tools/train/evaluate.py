@@ -26,7 +26,7 @@ class HeldOut:
         pictures = [to_tensor(prepare(Image.fromarray(p.numpy(), "RGBA"), config.IMAGE_SIZE)) for p in self.portraits]
         self.pictures = torch.stack(pictures).to(device)
         self.objects, _ = make_objects(self.seeds, unseen)
-        d, _ = occupancy_distance(self.objects)
+        d = occupancy_distance(self.objects)
         self.occupied = (d < config.OCCUPIED_WITHIN).view(count, 1, *(config.STRUCTURE,) * 3)
 
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from . import fields
 from .chance import Chance
+from .extents import reach
 from .fields import Objects
 from .grammars import TRAINED, UNSEEN
 from .parts import Bench
@@ -36,19 +36,13 @@ def _mirror(objects, flip):
 
 
 def _fit(objects):
-    """Scale and centre: each inside point of a grid is the centre of a ball that the surface does not enter."""
-    device = objects.kind.device
-    box = torch.tensor([0.0, 0.0, 0.55], device=device)
-    points = grid(40, 0.9, device) + box
-    chunk = 1024 if device.type == "cuda" else 8
-    for rows in torch.arange(len(objects), device=device).split(chunk):
-        part = objects[rows]
-        d = fields.DISTANCE(points.expand(len(rows), -1, -1), *part.values())
-        radius = torch.where(d < 0, -d, -1e3)[..., None]
-        high = (points + radius).amax(1)
-        low = (points - radius).amin(1)
-        objects.middle[rows] = (high + low) / 2
-        objects.scale[rows] = 2 * EXTENT / (high - low).amax(-1)
+    """Centre the objects and scale their longest extent to the cube."""
+    axes = torch.eye(3, device=objects.kind.device)
+    along = lambda d: reach(objects, d.expand(len(objects), 3))
+    high = torch.stack([along(d) for d in axes], -1)
+    low = torch.stack([-along(-d) for d in axes], -1)
+    objects.middle = (high + low) / 2
+    objects.scale = 2 * EXTENT / (high - low).amax(-1)
     return objects
 
 

@@ -6,6 +6,7 @@ import torch
 
 from . import fields
 from .chance import Chance
+from .extents import support
 
 STEPS = 36
 
@@ -32,24 +33,24 @@ class Views:
         self.jitter = torch.stack([c.between(-0.012, 0.012), c.between(-0.012, 0.012), c.between(0.985, 1.025)], -1)
 
 
-def project(points, views):
-    """World points `[B, N, 3]` to image coordinates in -1..1 (right, down) and the depth."""
-    d = points - views.eye[:, None]
-    x, y, z = ((d * a[:, None]).sum(-1) for a in (views.right, views.down, views.forward))
-    return x / (z * views.tan[:, None]), y / (z * views.tan[:, None]), z
+def frame(objects, views):
+    """Crop centre and half side `[B, 3]` in image coordinates -1..1: the box around the object, a fifth larger.
 
-
-def frame(points, inside, views):
-    """Crop centre and half side `[B, 3]` in image coordinates: the box around the object, a fifth larger.
-
-    `inside` is the distance at `points`; each inside point stands for the ball that it proves solid.
+    A side of the box is the plane through the eye that touches the object; it is found by tilting the direction
+    towards the current estimate, which converges in a few rounds.
     """
-    u, v, depth = project(points, views)
-    radius = torch.where(inside < 0, -inside / (depth * views.tan[:, None]), -1e3)
-    lows = [(p - radius).amin(1) for p in (u, v)]
-    highs = [(p + radius).amax(1) for p in (u, v)]
-    side = torch.maximum(highs[0] - lows[0], highs[1] - lows[1]) / 2 * 1.2
-    return torch.stack([(highs[0] + lows[0]) / 2, (highs[1] + lows[1]) / 2, side], -1)
+    bounds = []
+    for axis, sign in ((views.right, -1.0), (views.right, 1.0), (views.down, -1.0), (views.down, 1.0)):
+        at = torch.zeros(len(objects), device=axis.device)
+        for _ in range(4):
+            direction = sign * (axis - (at * views.tan)[:, None] * views.forward)
+            d = support(objects, direction) - views.eye[:, None]
+            seen = (d * axis[:, None]).sum(-1) / ((d * views.forward[:, None]).sum(-1) * views.tan[:, None])
+            at = sign * torch.where(objects.live > 0, sign * seen, -1e3).amax(1)
+        bounds.append(at)
+    left, right, top, bottom = bounds
+    side = torch.maximum(right - left, bottom - top) / 2 * 1.2
+    return torch.stack([(left + right) / 2, (top + bottom) / 2, side], -1)
 
 
 def render(objects, views, window, size):

@@ -17,11 +17,11 @@ def _slices(count, size):
 
 
 def occupancy_distance(objects):
-    """Distance at the structure's voxel centres, `[B, 32^3]`, and the centres."""
+    """Distance at the structure's voxel centres, `[B, 32^3]`."""
     points = grid(config.STRUCTURE, 0.5, objects.kind.device)
     parts = [fields.DISTANCE(points.expand(s.stop - s.start, -1, -1), *objects[s].values())
              for s in _slices(len(objects), RENDER_CHUNK)]
-    return torch.cat(parts), points
+    return torch.cat(parts)
 
 
 def sub_views(views, part):
@@ -35,12 +35,12 @@ def sub_views(views, part):
 def make_samples(seeds, unseen=False, stream=3):
     """Objects, kinds, pictures `[B, 3, S, S]` uint8 (premultiplied on black) and occupancy `[B, 32^3]` bool."""
     objects, kinds = make_objects(seeds, unseen)
-    d, points = occupancy_distance(objects)
+    d = occupancy_distance(objects)
     views = Views(seeds, stream)
     pictures = []
     for s in _slices(len(objects), RENDER_CHUNK):
         v = sub_views(views, s)
-        window = frame(points, d[s], v)
+        window = frame(objects[s], v)
         window = torch.cat([window[:, :2] + v.jitter[:, :2] * window[:, 2:], window[:, 2:] * v.jitter[:, 2:]], 1)
         rgba = render(objects[s], v, window, config.IMAGE_SIZE)
         pictures.append((rgba[:, :3] * rgba[:, 3:] * 255).byte())
@@ -67,6 +67,7 @@ class Pool:
         self.capacity, self.next_seed, self.device = capacity, first_seed, device
         self.pictures = torch.zeros(capacity, 3, side, side, dtype=torch.uint8, device=device) if pictures else None
         self.occupancy = torch.zeros(capacity, config.STRUCTURE**3 // 8, dtype=torch.uint8, device=device)
+        self.latent, self.encoder = None, None
         self.bits = 2 ** torch.arange(8, device=device, dtype=torch.uint8)
         self.filled = self.made = 0
         self.seconds = 0.0
@@ -79,17 +80,43 @@ class Pool:
         rows = (self.made + torch.arange(count, device=self.device)) % self.capacity
         self.pictures[rows] = pictures
         self.occupancy[rows] = (occupied.unflatten(1, (-1, 8)) * self.bits).sum(-1).byte()
+        if self.encoder is not None:
+            self._encode(rows)
         self.made += count
         self.filled = min(self.capacity, self.made)
         if self.pictures.is_cuda:
             torch.cuda.synchronize()
         self.seconds += time.time() - start
 
-    def take(self, count):
-        """Pictures `[n, 3, S, S]` float in 0..1 and occupancy `[n, 1, 32, 32, 32]` float."""
-        rows = torch.randint(self.filled, (count,), device=self.device)
+    def use_encoder(self, encoder):
+        """From now on every sample also keeps its structure latent."""
+        a = config.STRUCTURE_FLOW["args"]
+        shape = (self.capacity, a["in_channels"], *(a["resolution"],) * 3)
+        self.encoder, self.latent = encoder, torch.zeros(shape, dtype=torch.bfloat16, device=self.device)
+        for rows in torch.arange(self.filled, device=self.device).split(1024):
+            self._encode(rows)
+
+    @torch.no_grad()
+    def _encode(self, rows):
+        for part in rows.split(1024):
+            with torch.autocast(self.device.type, torch.bfloat16):
+                self.latent[part] = self.encoder(self._occupied(part))[0].bfloat16()
+
+    def _occupied(self, rows):
         bits = (self.occupancy[rows][:, :, None] & self.bits) > 0
-        return soften(self.pictures[rows].float() / 255), bits.view(count, 1, *(config.STRUCTURE,) * 3).float()
+        return bits.view(len(rows), 1, *(config.STRUCTURE,) * 3).float()
+
+    def draw(self, count):
+        return torch.randint(self.filled, (count,), device=self.device)
+
+    def take_occupancy(self, count):
+        """`[n, 1, 32, 32, 32]` float."""
+        return self._occupied(self.draw(count))
+
+    def take(self, count, occupied):
+        """Pictures `[n, 3, S, S]` float in 0..1, structure latents, and the occupancy of the first `occupied`."""
+        rows = self.draw(count)
+        return soften(self.pictures[rows].float() / 255), self.latent[rows].float(), self._occupied(rows[:occupied])
 
 
 def soften(pictures):

@@ -29,7 +29,7 @@ def train_vae(encoder, decoder, pool, seconds, batch, log):
     opt = optimiser([encoder, decoder], 2e-3)
     schedule = Schedule(opt, 2e-3, seconds)
     while not schedule.over:
-        _, occupied = pool.take(batch)
+        occupied = pool.take_occupancy(batch)
         with torch.autocast(occupied.device.type, torch.bfloat16):
             mean, logvar = encoder(occupied)
             mean, logvar = mean.float(), logvar.float().clamp(-12, 4)
@@ -54,7 +54,7 @@ def train_vae(encoder, decoder, pool, seconds, batch, log):
 @torch.no_grad()
 def fold_scale(encoder, decoder, pool):
     """Give every latent channel unit variance by moving its scale into the neighbouring weights."""
-    z = torch.cat([encoder(pool.take(256)[1])[0] for _ in range(8)])
+    z = torch.cat([encoder(pool.take_occupancy(256))[0] for _ in range(8)])
     scale = z.square().mean((0, 2, 3, 4)).sqrt().clamp_min(1e-4)
     out = encoder.out_layer[2]
     n = len(scale)
@@ -64,8 +64,8 @@ def fold_scale(encoder, decoder, pool):
     print("latent scale folded:", [round(v, 3) for v in scale.tolist()])
 
 
-def flow_loss(flow, dino, decoder, pictures, z, occupied, decode_share):
-    """Rectified-flow loss; a share of the batch is also decoded at its predicted end and compared there."""
+def flow_loss(flow, dino, decoder, pictures, z, occupied):
+    """Rectified-flow loss; the first of the batch, whose occupancy came along, are also decoded at its predicted end and compared there."""
     device, batch = z.device, len(z)
     t = torch.sigmoid(torch.randn(batch, device=device) + 1)
     noise = torch.randn_like(z)
@@ -77,15 +77,17 @@ def flow_loss(flow, dino, decoder, pictures, z, occupied, decode_share):
         v = flow(x, 1000 * t, cond * keep)
     loss = F.mse_loss(v.float(), noise - z)
     extra = torch.zeros((), device=device)
-    if decode_share > 0:
-        n = int(batch * decode_share)
+    n = len(occupied)
+    if n:
         with torch.autocast(device.type, torch.bfloat16):
             logits = decoder(x[:n] - at[:n] * v[:n].float())
-        extra = F.binary_cross_entropy_with_logits(logits.float(), occupied[:n])
+        extra = F.binary_cross_entropy_with_logits(logits.float(), occupied)
     return loss, extra
 
 
 def train_flow(flow, dino, encoder, decoder, pool, args, log):
+    """Flow and picture encoder together; returns their averaged weights."""
+    pool.use_encoder(encoder)
     averages = [Average(flow), Average(dino)]
     opt = optimiser([flow, dino], args.rate)
     decoder.requires_grad_(False)
@@ -95,10 +97,8 @@ def train_flow(flow, dino, encoder, decoder, pool, args, log):
     schedule = Schedule(opt, args.rate, args.flow_seconds, args.span)
     grown = pool.seconds
     while not schedule.over:
-        pictures, occupied = pool.take(args.batch)
-        with torch.no_grad(), torch.autocast(pictures.device.type, torch.bfloat16):
-            z = encoder(occupied)[0].float()
-        loss, extra = flow_loss(flow, dino, decoder, pictures, z, occupied, args.decode_share)
+        pictures, z, occupied = pool.take(args.batch, int(args.batch * args.decode_share))
+        loss, extra = flow_loss(flow, dino, decoder, pictures, z, occupied)
         opt.zero_grad(set_to_none=True)
         (loss + args.decode_weight * extra).backward()
         torch.nn.utils.clip_grad_norm_(list(flow.parameters()) + list(dino.parameters()), 1.0)
@@ -164,6 +164,8 @@ def main():
     log = Log(args.log_every)
     names = ("structure_encoder", "structure_decoder", "structure_flow", "dino")
     encoder, decoder, flow, dino = (restore(n, args.load, device) for n in names)
+    encoder.to(memory_format=torch.channels_last_3d)
+    decoder.to(memory_format=torch.channels_last_3d)
     if args.vae_seconds:
         train_vae(encoder, decoder, pool, args.vae_seconds, args.vae_batch, log)
         store(encoder, names[0], args.out)

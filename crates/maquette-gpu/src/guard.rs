@@ -42,8 +42,17 @@ impl Gpu {
             (Ok(value), Ok(())) => Ok(value),
             // The device's own word says more than the panic that followed from it.
             (_, Err(fault)) => Err(fault),
-            (Err(panic), Ok(())) => Err(GpuError::Panicked { message: message_of(panic.as_ref()) }),
+            (Err(panic), Ok(())) => Err(from_panic(message_of(panic.as_ref()))),
         }
+    }
+}
+
+/// The tensor runtime refuses an allocation that exceeds the device by itself, and tells it in words only.
+fn from_panic(message: String) -> GpuError {
+    if message.contains("can't allocate buffer") {
+        GpuError::OutOfMemory { message }
+    } else {
+        GpuError::Panicked { message }
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) async fn checks() -> Vec<Check> {
     vec![
         Check::new("a device opens and its capabilities are known", opens().await),
         Check::new("tensors compute as on the processor", computes().await),
+        Check::new("regions are timed", timed().await),
+        Check::new("memory is accounted for", accounted().await),
         Check::new("a tier above the browser's is refused", refuses().await),
         Check::new("a rejected command is reported once and the device goes on", rejected().await),
         Check::new("a device destroyed by the program is an error, and a new one works", destroyed().await),
@@ -56,6 +58,33 @@ async fn computes() -> Outcome {
     expect("the product", numbers(&gpu).await?, numbers(&Gpu::cpu()).await?)?;
     gpu.finish().await.map_err(|error| error.to_string())?;
     Ok(String::new())
+}
+
+async fn timed() -> Outcome {
+    let gpu = open().await?;
+    gpu.start_profile();
+    {
+        let _outer = gpu.region("outer");
+        let _inner = gpu.region("inner");
+        numbers(&gpu).await?;
+    }
+    let profile = gpu.finish_profile().await.map_err(|error| error.to_string())?;
+    let labels: Vec<_> = profile.regions.iter().map(|region| (region.label.as_str(), region.depth)).collect();
+    expect("the regions", labels, vec![("outer", 0), ("inner", 1)])?;
+    Ok(format!("{:?}", profile.regions[0].duration))
+}
+
+async fn accounted() -> Outcome {
+    let gpu = open().await?;
+    let before = gpu.memory().map_err(|error| error.to_string())?;
+    let held = Tensor::<1>::ones([1 << 20], gpu.device());
+    gpu.finish().await.map_err(|error| error.to_string())?;
+    let with = gpu.memory().map_err(|error| error.to_string())?;
+    drop(held);
+    if with.in_use < before.in_use + (4 << 20) {
+        return Err(format!("four MiB more were expected; before {before}, with them {with}"));
+    }
+    Ok(with.to_string())
 }
 
 async fn refuses() -> Outcome {

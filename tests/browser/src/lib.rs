@@ -4,6 +4,7 @@
 #![cfg(target_family = "wasm")]
 
 mod device;
+mod kernels;
 
 use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
@@ -50,6 +51,7 @@ pub async fn doctor() -> String {
 /// Run every check; a JSON list of `{ name, passed, detail }`.
 #[wasm_bindgen]
 pub async fn checks() -> String {
-    let checks = device::checks().await;
+    let mut checks = device::checks().await;
+    checks.extend(kernels::checks().await);
     Value::from(checks.iter().map(Check::to_json).collect::<Vec<_>>()).to_string()
 }

@@ -1,5 +1,7 @@
 //! The triangle mesh that every stage after extraction works on.
 
+use std::collections::HashMap;
+
 use crate::MeshError;
 use crate::vector::{D3, cross, dot, length, scale, sub, widen};
 
@@ -93,17 +95,20 @@ impl TriangleMesh {
             .sum()
     }
 
-    /// Area-weighted vertex normals (unit length; `[0, 0, 1]` for vertices of no or only flat faces).
+    /// Area-weighted vertex normals (unit length; `[0, 0, 1]` for vertices of no or only flat faces). Vertices at the same
+    /// place share a normal: uv seams double vertices, and must not become visible edges.
     pub fn compute_normals(&mut self) {
-        let mut sums = vec![[0.0f64; 3]; self.positions.len()];
+        let key = |p: [f32; 3]| p.map(|x| (x + 0.0).to_bits());
+        let mut sums: HashMap<[u32; 3], D3> = HashMap::with_capacity(self.positions.len());
         for f in 0..self.faces.len() {
             let n = self.area_normal(f);
             for i in self.faces[f] {
-                let s = &mut sums[i as usize];
+                let s = sums.entry(key(self.positions[i as usize])).or_default();
                 *s = [s[0] + n[0], s[1] + n[1], s[2] + n[2]];
             }
         }
-        self.normals = sums.iter().map(|&s| unit_or_up(s)).collect();
+        let sum = |p: &[f32; 3]| sums.get(&key(*p)).copied().unwrap_or_default();
+        self.normals = self.positions.iter().map(|p| unit_or_up(sum(p))).collect();
     }
 
     /// The mesh restricted to the faces with `keep[f]`; vertices without a face go, their order stays.
@@ -171,6 +176,23 @@ mod tests {
         for (p, n) in m.positions.iter().zip(&m.normals) {
             let cos = (p[0] * n[0] + p[1] * n[1] + p[2] * n[2]) / 0.4;
             assert!(cos > 0.97, "{cos}");
+        }
+    }
+
+    #[test]
+    fn doubled_vertices_of_a_seam_share_their_normal() {
+        let whole = shapes::sphere(12, 16, 0.4);
+        let mut soup = TriangleMesh::default();
+        for f in &whole.faces {
+            let first = soup.positions.len() as u32;
+            soup.positions.extend(f.map(|v| whole.positions[v as usize]));
+            soup.faces.push([first, first + 1, first + 2]);
+        }
+        let mut smooth = whole.clone();
+        smooth.compute_normals();
+        soup.compute_normals();
+        for (k, f) in whole.faces.iter().flatten().enumerate() {
+            assert!((0..3).all(|c| (soup.normals[k][c] - smooth.normals[*f as usize][c]).abs() < 1e-6));
         }
     }
 

@@ -210,6 +210,24 @@ fn four_hundred_thousand_gaussians() {
         .collect();
     errors.sort_unstable_by(f32::total_cmp);
     assert!(errors[errors.len() - 1] <= 1e-2 && errors[errors.len() * 99 / 100] <= 2e-5);
+    // 4x4 box means of the whole picture, stored as half floats.
+    let want: Vec<f32> = g.u16("image_box4").into_iter().map(half_to_f32).collect();
+    let (mut sum, mut max) = (0.0f64, 0.0f32);
+    for (i, w) in want.iter().enumerate() {
+        let (c, y, x) = (i / 65536, i / 256 % 256, i % 256);
+        let at = |k: usize| image.rgb[(c * 1024 + 4 * y + k / 4) * 1024 + 4 * x + k % 4];
+        let d = ((0..16).map(at).sum::<f32>() / 16.0 - w).abs();
+        max = max.max(d);
+        sum += f64::from(d);
+    }
+    assert!(max <= 5e-3 && sum / want.len() as f64 <= 1e-4, "{max} {sum}");
+}
+
+fn half_to_f32(h: u16) -> f32 {
+    let (exponent, fraction) = (i32::from(h >> 10 & 31), f32::from(h & 1023) / 1024.0);
+    let sign = if h >> 15 == 1 { -1.0 } else { 1.0 };
+    // No infinities occur in the file.
+    sign * if exponent == 0 { fraction * 2f32.powi(-14) } else { (1.0 + fraction) * 2f32.powi(exponent - 15) }
 }
 
 struct MeshScene {

@@ -84,6 +84,9 @@ pub fn read(bytes: &[u8], up: UpAxis) -> Result<TriangleMesh, MeshError> {
 
 fn read_faces(face: &ply_header::Element, mut body: &[u8]) -> Result<Vec<[u32; 3]>, MeshError> {
     let cut = || MeshError::format("PLY", "the face list is cut off");
+    if face.properties.is_empty() {
+        return Err(MeshError::format("PLY", "the element face has no properties"));
+    }
     let mut faces = Vec::new();
     let mut take = |n: usize| -> Result<&[u8], MeshError> {
         let (head, tail) = body.split_at_checked(n).ok_or_else(cut)?;

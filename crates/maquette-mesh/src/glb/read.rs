@@ -48,8 +48,10 @@ pub fn read(bytes: &[u8]) -> Result<GlbContents, MeshError> {
     let json: Value = serde_json::from_slice(json).map_err(|e| fail(format!("its JSON is damaged: {e}")))?;
     let file = File { json: &json, bin };
     let mut parts = Vec::new();
+    // A node tree visits every node once; a damaged one could visit some for ever.
+    let mut unvisited = json["nodes"].as_array().map_or(0, Vec::len);
     for node in file.roots() {
-        file.walk(node, IDENTITY, 0, &mut parts)?;
+        file.walk(node, IDENTITY, &mut unvisited, &mut parts)?;
     }
     let mesh = merge(&parts);
     mesh.validate()?;
@@ -122,8 +124,8 @@ struct File<'a> {
     bin: &'a [u8],
 }
 
-/// Deepest node tree followed.
-const MAX_DEPTH: usize = 64;
+/// Vertices read at most: many nodes may show one mesh, and a small file could ask for any amount of memory.
+const MAX_VERTICES: usize = 100_000_000;
 
 impl File<'_> {
     fn roots(&self) -> Vec<&Value> {
@@ -132,19 +134,31 @@ impl File<'_> {
         nodes.into_iter().flatten().filter_map(Value::as_u64).map(|n| &self.json["nodes"][n as usize]).collect()
     }
 
-    fn walk(&self, node: &Value, parent: Matrix, depth: usize, out: &mut Vec<TriangleMesh>) -> Result<(), MeshError> {
-        if depth > MAX_DEPTH {
-            return Err(fail(format!("nodes are nested deeper than {MAX_DEPTH}; is the tree a circle?")));
-        }
+    fn walk(
+        &self,
+        node: &Value,
+        parent: Matrix,
+        unvisited: &mut usize,
+        out: &mut Vec<TriangleMesh>,
+    ) -> Result<(), MeshError> {
+        let Some(left) = unvisited.checked_sub(1) else {
+            return Err(fail("its nodes do not form a tree (one is reached twice)"));
+        };
+        *unvisited = left;
         let matrix = multiply(&parent, &local_matrix(node));
         if let Some(mesh) = node["mesh"].as_u64() {
             let primitives = self.json["meshes"][mesh as usize]["primitives"].as_array();
             for p in primitives.into_iter().flatten().filter(|p| p["mode"].as_u64().unwrap_or(4) == 4) {
-                out.push(self.primitive(p, &matrix)?);
+                let part = self.primitive(p, &matrix)?;
+                let total = part.positions.len() + out.iter().map(|p| p.positions.len()).sum::<usize>();
+                if total > MAX_VERTICES {
+                    return Err(fail(format!("more than {MAX_VERTICES} vertices")));
+                }
+                out.push(part);
             }
         }
         for child in node["children"].as_array().into_iter().flatten().filter_map(Value::as_u64) {
-            self.walk(&self.json["nodes"][child as usize], matrix, depth + 1, out)?;
+            self.walk(&self.json["nodes"][child as usize], matrix, unvisited, out)?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::texture::{Texture, TextureFormat};
 use super::{CHUNK_BIN, CHUNK_JSON, MAGIC, encode};
 use crate::{MeshError, TriangleMesh};
 
-/// Options of [`write`].
+/// Options of [`write()`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct GlbOptions {
     /// Encoding of the texture.

@@ -138,5 +138,6 @@ DISTANCE, NEAREST = distance, nearest
 def compile_fields():
     """Fuse the field evaluation for the GPU; the results are the same up to rounding."""
     global DISTANCE, NEAREST
+    torch._dynamo.config.recompile_limit = 64
     DISTANCE = torch.compile(distance, dynamic=False)
     NEAREST = torch.compile(nearest, dynamic=False)

@@ -38,6 +38,18 @@ fn compact(text: &str) -> String {
     lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
+/// Written as the library's own `Param`.
+struct Param<'a> {
+    name: &'a str,
+    values: &'a [String],
+}
+
+impl std::fmt::Debug for Param<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Param {{ name: {:?}, values: &{:?} }}", self.name, self.values)
+    }
+}
+
 fn tier_name(tier: &str) -> &'static str {
     match tier {
         "base" => "Base",
@@ -75,12 +87,19 @@ fn build() -> Result<(), Box<dyn Error>> {
     for (index, entry) in table.iter().enumerate() {
         writeln!(
             out,
-            "Kernel {{ name: {:?}, source: {:?}, tier: Tier::{}, permutations: &[",
+            "Kernel {{ name: {:?}, source: {:?}, tier: Tier::{}, params: &{:?}, permutations: &[",
             entry.name,
             entry.source,
-            tier_name(&entry.tier)
+            tier_name(&entry.tier),
+            entry.params.iter().map(|(name, values)| Param { name, values }).collect::<Vec<_>>(),
         )?;
-        for combination in entry.combinations()? {
+        // Where each product of parameter values stands among the permutations.
+        let mut places = vec![u16::MAX; entry.params.iter().map(|param| param.1.len()).product()];
+        for (place, combination) in entry.combinations()?.into_iter().enumerate() {
+            let product = entry.params.iter().zip(&combination.values).try_fold(0, |product, ((_, values), (_, value))| {
+                values.iter().position(|known| known == value).map(|at| product * values.len() + at)
+            });
+            places[product.ok_or("a combination's values are those of its parameters")?] = u16::try_from(place)?;
             let mut name = entry.name.clone();
             for (param, value) in &combination.values {
                 write!(name, " {param}={value}")?;
@@ -123,7 +142,7 @@ fn build() -> Result<(), Box<dyn Error>> {
             )?;
             id += 1;
         }
-        out.push_str("] },\n");
+        writeln!(out, "], places: &{places:?} }},")?;
     }
     out.push_str("];\n");
     if !failures.is_empty() {

@@ -66,8 +66,21 @@ pub struct Kernel {
     pub source: &'static str,
     /// The smallest class of device that must run it.
     pub tier: Tier,
+    /// Parameters with all their values.
+    pub params: &'static [Param],
     /// All permutations.
     pub permutations: &'static [Permutation],
+    /// For every product of parameter values, the last parameter running fastest, its permutation's place.
+    places: &'static [u16],
+}
+
+/// A parameter of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Param {
+    /// Its name in the template.
+    pub name: &'static str,
+    /// Its values.
+    pub values: &'static [&'static str],
 }
 
 /// A kernel with its parameters fixed.
@@ -115,13 +128,19 @@ pub fn kernel(name: &str) -> Option<&'static Kernel> {
 }
 
 impl Kernel {
-    /// The permutation with these parameter values; every parameter has to be named, in any order.
+    /// The permutation with these parameter values; every parameter has to be named, in any order (the table's is fastest:
+    /// this runs for every launch).
     pub fn permutation(&self, values: &[(&str, &str)]) -> Option<&'static Permutation> {
-        let matches = |permutation: &&Permutation| {
-            permutation.values.len() == values.len()
-                && permutation.values.iter().all(|own| values.iter().any(|v| v.0 == own.0 && v.1 == own.1))
-        };
-        self.permutations.iter().find(matches)
+        if values.len() != self.params.len() {
+            return None;
+        }
+        let mut product = 0;
+        for (at, param) in self.params.iter().enumerate() {
+            let named = |value: &&(&str, &str)| value.0 == param.name;
+            let value = values.get(at).filter(named).or_else(|| values.iter().find(named))?.1;
+            product = product * param.values.len() + param.values.iter().position(|known| *known == value)?;
+        }
+        self.permutations.get(usize::from(*self.places.get(product)?))
     }
 }
 

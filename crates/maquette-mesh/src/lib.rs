@@ -12,6 +12,7 @@ mod gaussians;
 pub mod glb;
 mod health;
 pub mod process;
+pub mod raster_antialias;
 pub mod raster_gaussian;
 pub mod raster_mesh;
 pub mod shapes;

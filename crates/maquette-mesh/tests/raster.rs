@@ -5,6 +5,7 @@ mod goldens_support;
 use goldens_support::{Golden, max_diff};
 use maquette_mesh::Gaussians;
 use maquette_mesh::bake::{FloatTexture, MipTexture};
+use maquette_mesh::raster_antialias::antialias;
 use maquette_mesh::raster_gaussian::{GaussianImage, GaussianView, render};
 use maquette_mesh::raster_mesh::{layout_positions, rasterize};
 
@@ -328,4 +329,33 @@ fn texture_gradient_equals_the_reference() {
     let want = g.f32("grad_texture_hash");
     let largest = want.iter().fold(0.0f32, |m, x| m.max(x.abs()));
     assert!(max_diff(folded.texels.as_flattened(), &want) <= 1e-5 * largest);
+}
+
+#[test]
+fn silhouettes_are_blended_as_in_the_reference() {
+    let MeshScene { golden: g, clip, faces } = mesh_scene("mesh");
+    let image = rasterize(&clip, &faces, [256, 256]).expect("valid");
+    // The colour image: stored samples where covered, 0 elsewhere.
+    let (bits, samples) = (g.u8("mask_bits"), g.rows::<3>("sample"));
+    let mut colors = vec![[0.0f32; 3]; 256 * 256];
+    let mut next = 0;
+    for (p, c) in colors.iter_mut().enumerate() {
+        if bits[p / 8] >> (p % 8) & 1 == 1 {
+            *c = samples[next];
+            next += 1;
+        }
+    }
+    let blended = antialias(&image, &clip, &faces, &colors).expect("sizes fit");
+    let (pixels, values) = (g.i32("antialias_pixel"), g.rows::<3>("antialias_value"));
+    let mut want = colors.clone();
+    pixels.iter().zip(&values).for_each(|(p, v)| want[*p as usize] = *v);
+    let (mut wrong, mut missed, mut extra) = (0, 0, 0);
+    for p in 0..want.len() {
+        let same = max_diff(&blended[p], &want[p]) <= 1e-4;
+        wrong += usize::from(!same);
+        missed += usize::from(want[p] != colors[p] && blended[p] == colors[p]);
+        extra += usize::from(want[p] == colors[p] && blended[p] != colors[p]);
+    }
+    // The README gives no tolerance here. Left over are pixels where two edges of a face cross between the same centres.
+    assert!(wrong <= 13, "{wrong} of {} pixels differ, {missed} missed, {extra} extra", pixels.len());
 }

@@ -40,6 +40,23 @@ impl DisjointSets {
         x
     }
 
+    /// Set number of every element, numbered by first element, and the number of sets.
+    pub fn labels(&mut self) -> (Vec<u32>, usize) {
+        let mut number = vec![u32::MAX; self.0.len()];
+        let mut count = 0;
+        let labels = (0..self.0.len() as u32)
+            .map(|x| {
+                let root = self.find(x) as usize;
+                if number[root] == u32::MAX {
+                    number[root] = count;
+                    count += 1;
+                }
+                number[root]
+            })
+            .collect();
+        (labels, count as usize)
+    }
+
     pub fn join(&mut self, a: u32, b: u32) {
         let (a, b) = (self.find(a), self.find(b));
         // The smaller root wins, so that labels do not depend on the order of joins.
@@ -53,17 +70,5 @@ pub(crate) fn face_components(faces: &[[u32; 3]]) -> (Vec<u32>, usize) {
     for group in edges(&sorted_sides(faces)) {
         group[1..].iter().for_each(|s| sets.join(group[0].1, s.1));
     }
-    let mut label = vec![u32::MAX; faces.len()];
-    let mut count = 0;
-    let out = (0..faces.len() as u32)
-        .map(|f| {
-            let root = sets.find(f) as usize;
-            if label[root] == u32::MAX {
-                label[root] = count;
-                count += 1;
-            }
-            label[root]
-        })
-        .collect();
-    (out, count as usize)
+    sets.labels()
 }

@@ -120,17 +120,5 @@ fn group(mesh: &TriangleMesh, sides: &[(u64, u32, u8)], directions: &[u8]) -> (V
             sets.join(f, g);
         }
     }
-    let mut number = vec![u32::MAX; mesh.faces.len()];
-    let mut count = 0;
-    let charts = (0..mesh.faces.len() as u32)
-        .map(|f| {
-            let root = sets.find(f) as usize;
-            if number[root] == u32::MAX {
-                number[root] = count;
-                count += 1;
-            }
-            number[root]
-        })
-        .collect();
-    (charts, count as usize)
+    sets.labels()
 }

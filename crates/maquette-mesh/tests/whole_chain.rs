@@ -159,3 +159,18 @@ fn a_circle_of_nodes_is_refused() {
     bytes.extend(&good[20 + length..]);
     assert!(matches!(glb::read(&bytes), Err(MeshError::Format { .. })));
 }
+
+/// The mesh of the reference's end-to-end run: thousands of scraps, open borders, touching sheets.
+#[test]
+fn the_end_to_end_mesh_becomes_a_manifold_of_the_wanted_size() {
+    let g = Golden::open("trellis/e2e/e2e.safetensors");
+    let faces = g.rows_i32::<3>("mesh.faces").into_iter().map(|f| f.map(|v| v as u32)).collect();
+    let mesh = TriangleMesh::new(g.rows("mesh.vertices"), faces);
+    let options = FinishOptions { target_faces: Some(4000), ..FinishOptions::default() };
+    let (done, report) = finish(&mesh, &options, &mut |m| visible(m)).expect("valid");
+    done.validate().expect("finite and in range");
+    assert!(done.faces.len() > 1000 && done.faces.len() <= 8000, "{} faces, {report:?}", done.faces.len());
+    // Sheets that only touch lie apart now; judged by vertex numbers, as `health` would weld them together again.
+    let (_, again) = clean(&done).expect("valid");
+    assert_eq!((again.non_manifold_edges, again.split_vertices, again.doubled), (0, 0, 0), "{again:?}");
+}

@@ -10,6 +10,7 @@ pub mod loading;
 pub mod nn;
 pub mod sampler;
 pub mod trellis;
+pub mod u2net;
 
 pub use error::{Error, Result};
 pub use loading::Precision;

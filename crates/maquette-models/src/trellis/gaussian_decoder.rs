@@ -87,7 +87,20 @@ impl GaussianDecoder {
     /// # Errors
     /// [`crate::Error::Input`] for another shape.
     pub fn forward(&self, latent: Tensor<2>, voxels: &Voxels) -> Result<Tensor<2>> {
-        Ok(head(self.trunk.forward(MODEL, latent, voxels, |_, _| {})?, &self.out_layer))
+        self.forward_watched(latent, voxels, |_, _| {})
+    }
+
+    /// As [`GaussianDecoder::forward`]; `watch` sees the features after each transformer block.
+    ///
+    /// # Errors
+    /// [`crate::Error::Input`] for another shape.
+    pub fn forward_watched(
+        &self,
+        latent: Tensor<2>,
+        voxels: &Voxels,
+        watch: impl FnMut(usize, &Tensor<2>),
+    ) -> Result<Tensor<2>> {
+        Ok(head(self.trunk.forward(MODEL, latent, voxels, watch)?, &self.out_layer))
     }
 
     /// Gaussians of raw channels.

@@ -150,9 +150,14 @@ impl LatentFlow {
         &self.modulations
     }
 
-    /// Residual blocks before and after the transformer, for checks.
-    pub fn residual_blocks(&self) -> (&[SparseResBlock], &[SparseResBlock]) {
-        (&self.input_blocks, &self.out_blocks)
+    /// Number of residual blocks before the transformer; as many come after it.
+    pub fn input_blocks(&self) -> usize {
+        self.input_blocks.len()
+    }
+
+    /// Element type of the torso.
+    pub fn torso(&self) -> FloatDType {
+        self.torso
     }
 
     /// Scale and shift of every residual block, input side first, for time embeddings `[times, model_channels]`, f32.
@@ -231,28 +236,59 @@ impl LatentFlow {
         }
         let (inputs, outputs) = moment.residuals.split_at(self.input_blocks.len());
 
-        let mut h = linear(x, &self.input_layer, Activation::None).cast(self.torso);
+        let h = linear(x, &self.input_layer, Activation::None).cast(self.torso);
         watch(LatentStage::InputLayer, &h);
-        let mut skips = Vec::with_capacity(self.input_blocks.len());
-        let mut level = 0;
-        for (i, (block, modulation)) in self.input_blocks.iter().zip(inputs).enumerate() {
-            let step = (block.resample() == Resample::Down).then(|| sites.levels[level].coarsened());
-            level += usize::from(step.is_some());
-            h = block.forward(h, &sites.levels[level], step, modulation);
-            skips.push(h.clone());
-            watch(LatentStage::InputBlock(i), &h);
-        }
+        let (h, skips) = self.input_side(h, sites, inputs, &mut watch);
 
-        h = h + sites.position.clone();
+        let mut h = h + sites.position.clone();
         let batches = sites.tokens().batches();
         for (i, (block, modulation)) in self.blocks.iter().zip(&moment.blocks).enumerate() {
             h = block.forward(h, modulation, &condition.contexts[i], batches);
             watch(LatentStage::Block(i), &h);
         }
 
-        for (i, (block, modulation)) in self.out_blocks.iter().zip(outputs).enumerate() {
-            let skip = skips.pop();
-            if let Some(skip) = skip.filter(|_| self.config.use_skip_connection) {
+        let h = self.output_side(h, skips, sites, outputs, &mut watch);
+        // In f16 the norm's result is rounded to f16 before the cast; the structure flow casts first.
+        let h = layer_norm(h, None, DEFAULT_NORM_EPS).cast(FloatDType::F32);
+        Ok(linear(h, &self.out_layer, Activation::None))
+    }
+
+    /// The residual blocks before the transformer: features on the finest voxels → tokens, and what the output side sees of
+    /// each block. `modulations` are those of the input blocks.
+    pub fn input_side(
+        &self,
+        mut h: Tensor<2>,
+        sites: &LatentSites,
+        modulations: &[(Tensor<2>, Tensor<2>)],
+        watch: &mut impl FnMut(LatentStage, &Tensor<2>),
+    ) -> (Tensor<2>, Vec<Tensor<2>>) {
+        let mut skips = Vec::with_capacity(self.input_blocks.len());
+        let mut level = 0;
+        for (i, (block, modulation)) in self.input_blocks.iter().zip(modulations).enumerate() {
+            let step = (block.resample() == Resample::Down).then(|| sites.levels[level].coarsened());
+            level += usize::from(step.is_some());
+            h = block.forward(h, &sites.levels[level], step, modulation);
+            if self.config.use_skip_connection {
+                skips.push(h.clone());
+            }
+            watch(LatentStage::InputBlock(i), &h);
+        }
+        (h, skips)
+    }
+
+    /// The residual blocks after the transformer: tokens → features on the finest voxels. `modulations` are those of the
+    /// output blocks.
+    pub fn output_side(
+        &self,
+        mut h: Tensor<2>,
+        mut skips: Vec<Tensor<2>>,
+        sites: &LatentSites,
+        modulations: &[(Tensor<2>, Tensor<2>)],
+        watch: &mut impl FnMut(LatentStage, &Tensor<2>),
+    ) -> Tensor<2> {
+        let mut level = sites.levels.len() - 1;
+        for (i, (block, modulation)) in self.out_blocks.iter().zip(modulations).enumerate() {
+            if let Some(skip) = skips.pop() {
                 h = Tensor::cat(vec![h, skip], 1);
             }
             let up = block.resample() == Resample::Up;
@@ -261,9 +297,7 @@ impl LatentFlow {
             h = block.forward(h, &sites.levels[level], step, modulation);
             watch(LatentStage::OutBlock(i), &h);
         }
-        // In f16 the norm's result is rounded to f16 before the cast; the structure flow casts first.
-        let h = layer_norm(h, None, DEFAULT_NORM_EPS).cast(FloatDType::F32);
-        Ok(linear(h, &self.out_layer, Activation::None))
+        h
     }
 }
 

@@ -80,16 +80,6 @@ impl MeshDecoder {
         &self.config
     }
 
-    /// Its transformer, for checks.
-    pub fn trunk(&self) -> &Trunk {
-        &self.trunk
-    }
-
-    /// Its upsampling blocks, for checks.
-    pub fn upsample(&self) -> &[SubdivideBlock] {
-        &self.upsample
-    }
-
     /// Features of a denormalised latent `[voxels, latent_channels]`, f32.
     ///
     /// # Errors
@@ -126,8 +116,7 @@ impl MeshDecoder {
 /// `SparseSubdivideBlock3d`: every voxel becomes eight, then two convolutions around a shortcut.
 #[derive(Clone, Debug)]
 pub struct SubdivideBlock {
-    /// First group norm.
-    pub act_norm: Affine,
+    act_norm: Affine,
     conv1: Conv3,
     out_norm: Affine,
     conv2: Conv3,

@@ -14,8 +14,7 @@ use crate::{
 /// `ResBlock3d`: channel layer norm, SiLU, convolution, twice, around the identity.
 #[derive(Clone, Debug)]
 pub struct ResBlock {
-    /// First channel norm.
-    pub norm1: Affine,
+    norm1: Affine,
     conv1: Conv3,
     norm2: Affine,
     conv2: Conv3,

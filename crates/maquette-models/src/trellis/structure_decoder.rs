@@ -78,11 +78,6 @@ impl StructureDecoder {
         &self.config
     }
 
-    /// Blocks before the first level, for checks.
-    pub fn middle_block(&self) -> &[ResBlock] {
-        &self.middle_block
-    }
-
     /// Logits of a latent `z [B, latent_channels, X, Y, Z]`, f32 → `[B, out_channels, s·X, s·Y, s·Z]`, f32, `s` = 2 per
     /// upsampling.
     ///

@@ -82,6 +82,11 @@ impl StructureFlow {
         &self.config
     }
 
+    /// Element type of the torso.
+    pub fn torso(&self) -> FloatDType {
+        self.torso
+    }
+
     /// Time embedder, for checks.
     pub fn t_embedder(&self) -> &TimestepEmbedder {
         &self.t_embedder

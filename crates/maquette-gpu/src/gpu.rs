@@ -29,6 +29,10 @@ impl Default for OpenOptions {
 }
 
 /// An open device: Burn's handle, ours where there is a GPU, and what it can do. Cloning shares it.
+///
+/// The tensor runtime keeps every device it was ever given until the process ends, so dropping this frees nothing by itself:
+/// tensors free their memory as they are dropped, and [`Gpu::destroy_device`] frees all of it at once. A program opens one
+/// device, and another one only after a loss.
 #[derive(Debug, Clone)]
 pub struct Gpu {
     pub(crate) inner: Arc<Inner>,

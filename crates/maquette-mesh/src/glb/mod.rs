@@ -6,6 +6,7 @@ mod document;
 mod encode;
 mod meshopt_attributes;
 mod meshopt_triangles;
+mod order;
 mod read;
 mod texture;
 mod write;

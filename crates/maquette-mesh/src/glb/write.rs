@@ -4,6 +4,7 @@ use gltf_json::mesh::Semantic;
 use serde_json::{Map, Value};
 
 use super::document::Document;
+use super::order::compression_order;
 use super::texture::{Texture, TextureFormat};
 use super::{CHUNK_BIN, CHUNK_JSON, MAGIC, encode};
 use crate::{MeshError, TriangleMesh};
@@ -17,7 +18,7 @@ pub struct GlbOptions {
     pub reference_material: bool,
     /// Store positions, normals and texture coordinates in 8 and 16 bits (`KHR_mesh_quantization`).
     pub quantize: bool,
-    /// Compress vertex and index data (`EXT_meshopt_compression`, without fallback).
+    /// Compress vertex and index data (`EXT_meshopt_compression`, without fallback). Faces and vertices are reordered.
     pub meshopt: bool,
     /// `asset.generator`.
     pub generator: String,
@@ -54,6 +55,8 @@ pub fn write(mesh: &TriangleMesh, texture: Option<&Texture>, options: &GlbOption
     if texture.is_some() && mesh.uvs.is_empty() {
         return Err(MeshError::shape("uvs of a textured mesh", mesh.positions.len(), 0));
     }
+    let ordered = options.meshopt.then(|| compression_order(mesh));
+    let mesh = ordered.as_ref().unwrap_or(mesh);
     let mut doc = Document::new(options);
     let (positions, placement) = encode::positions(mesh, options.quantize);
     let mut attributes = vec![(Semantic::Positions, doc.attribute(&positions))];

@@ -1,0 +1,101 @@
+"""Figures of a finished model folder on held-out objects: `python -m train.assess FOLDER OUT.json [COUNT]`.
+
+Structure IoU with right and shuffled pictures, Chamfer distance and colour error of the extracted surface, on
+trained kinds and on the kinds that were never trained. Surfaces are the zero level of the decoder's corner field;
+points on the true surface come from the analytic field.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from reference.pipeline import Pipeline
+
+from . import config, evaluate, fields
+
+
+POINTS = 4096
+
+
+def crossings(corners, means):
+    """Points `[M, 3]` where grid edges cross the zero level, and the colours there `[M, 3]`."""
+    side = 4 * config.STRUCTURE + 2
+    volume = torch.full((side**3,), -1, dtype=torch.long, device=corners.device)
+    key = (corners[:, 0] * side + corners[:, 1]) * side + corners[:, 2]
+    volume[key] = torch.arange(len(corners), device=corners.device)
+    sdf, rgb = means[:, 0], torch.sigmoid(means[:, 4:7])
+    points, colours = [], []
+    for axis, stride in enumerate((side**2, side, 1)):
+        other = volume[(key + stride).clamp_max(side**3 - 1)]
+        rows = torch.nonzero((other >= 0) & ((sdf < 0) != (sdf[other] < 0)))[:, 0]
+        w = (sdf[rows] / (sdf[rows] - sdf[other[rows]]))[:, None]
+        step = torch.nn.functional.one_hot(torch.tensor(axis, device=w.device), 3)
+        points.append((corners[rows] + w * step) / (4 * config.STRUCTURE) - 0.5)
+        colours.append(rgb[rows] + w * (rgb[other[rows]] - rgb[rows]))
+    return torch.cat(points), torch.cat(colours)
+
+
+def true_surface(objects, generator):
+    """About `POINTS` points of one object's surface: random points walked down the field."""
+    p = torch.rand(1, 4 * POINTS, 3, generator=generator).to(objects.kind.device) - 0.5
+    for _ in range(6):
+        d = fields.DISTANCE(p, *objects.values())
+        p = p - d[..., None] * fields.normal(p, objects)
+    d = fields.DISTANCE(p, *objects.values())[0]
+    return p[0][d.abs() < 1e-3][:POINTS]
+
+
+@torch.no_grad()
+def surface_figures(pipeline, held_out, coords_of, count):
+    generator = torch.Generator().manual_seed(7)
+    distance, colour, empty = [], [], 0
+    for i in range(count):
+        coords = coords_of[i]
+        if len(coords) == 0:
+            empty += 1
+            continue
+        cond = pipeline.dino.condition(evaluate.normalise_image(held_out.pictures[i:i + 1]))
+        noise = torch.randn(len(coords), config.LATENT_CHANNELS, generator=generator).to(cond.device)
+        points, colours = crossings(*pipeline.mesh_corners(pipeline.latent(cond, coords, noise), coords))
+        if len(points) == 0:
+            empty += 1
+            continue
+        pick = torch.randperm(len(points), generator=generator)[:POINTS].to(points.device)
+        points, colours = points[pick], colours[pick]
+        objects = held_out.objects[i:i + 1]
+        truth = true_surface(objects, generator)
+        forth = fields.DISTANCE(points[None], *objects.values()).abs().mean()
+        back = torch.cdist(truth, points).amin(1).mean()
+        distance.append(float(forth + back) / 2)
+        colour.append(float((colours - fields.albedo(points[None], objects)[0]).abs().mean()))
+    mean = lambda v: round(sum(v) / max(len(v), 1), 5)
+    return {"objects": count, "without_surface": empty, "chamfer": mean(distance), "colour_error": mean(colour)}
+
+
+@torch.no_grad()
+def assess(pipeline, count, surfaces, device, unseen):
+    held_out = evaluate.HeldOut(count, device, unseen)
+    flow, decoder = (pipeline.models.network(n) for n in ("sparse_structure_flow_model", "sparse_structure_decoder"))
+    out = evaluate.structure(flow, pipeline.dino, decoder, held_out, pipeline.args["sparse_structure_sampler"]["params"])
+    got = evaluate.structures(flow, pipeline.dino, decoder, held_out.pictures, out["params"])
+    coords = [torch.nn.functional.pad(torch.argwhere(g[0]), (1, 0)).int() for g in got]
+    out["surface"] = surface_figures(pipeline, held_out, coords, surfaces)
+    return out, held_out, coords
+
+
+def main():
+    folder, target = sys.argv[1], Path(sys.argv[2])
+    count, surfaces = int(sys.argv[3]), int(sys.argv[4])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pipeline = Pipeline(folder, device)
+    results = {"count": count}
+    for name, unseen in (("trained_kinds", False), ("unseen_kinds", True)):
+        results[name] = assess(pipeline, count, surfaces, device, unseen)[0]
+        target.write_text(json.dumps(results, indent=1) + "\n")
+    print(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

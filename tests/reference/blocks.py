@@ -109,6 +109,49 @@ class Segments:
         return self.pack(attend(self.pad(q), self.pad(k), self.pad(v), self.mask))
 
 
+class _Spread(torch.autograd.Function):
+    """`values[batch]`, whose gradient is a product: summing by index is slow where few rows take many addends."""
+
+    @staticmethod
+    def forward(ctx, values, batch):
+        ctx.save_for_backward(batch)
+        ctx.items = values.shape[0]
+        return values[batch]
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _total(grad, ctx.saved_tensors[0], ctx.items).to(grad.dtype), None
+
+
+class _Collect(torch.autograd.Function):
+    """The transpose of `_Spread`: float32 sums of the rows of each batch item."""
+
+    @staticmethod
+    def forward(ctx, rows, batch, items):
+        ctx.save_for_backward(batch)
+        ctx.dtype = rows.dtype
+        return _total(rows, batch, items)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad[ctx.saved_tensors[0]].to(ctx.dtype), None, None
+
+
+def _total(rows, batch, items):
+    with torch.autocast(rows.device.type, enabled=False):
+        return F.one_hot(batch, items).float().t() @ rows.float()
+
+
+def spread(values, batch):
+    """`[B, C]` to `[N, C]`: each packed row takes its batch item's values."""
+    return _Spread.apply(values, batch)
+
+
+def collect(rows, batch, items):
+    """`[N, C]` to `[B, C]` float32: sums over the rows of each batch item."""
+    return _Collect.apply(rows, batch, items)
+
+
 class SelfAttention(nn.Module):
     """`to_qkv` viewed `[L, 3, H, D]`, optional q/k RMS norm, `to_out`. `segments` selects the packed form."""
 
@@ -168,7 +211,7 @@ class ModulatedCrossBlock(nn.Module):
 
     def forward(self, x, modulation, context, segments=None, batch=None):
         m = modulation if self.share_mod else self.adaLN_modulation(modulation)
-        m = m[:, None] if segments is None else m[batch]
+        m = m[:, None] if segments is None else spread(m, batch)
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = m.chunk(6, dim=-1)
         x = x + self.self_attn(self.norm1(x) * (1 + scale_a) + shift_a, segments) * gate_a
         x = x + self.cross_attn(self.norm2(x), context, segments)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .blocks import LayerNorm32, Segments
+from .blocks import LayerNorm32, Segments, collect, spread
 
 
 class Geometry:
@@ -138,11 +138,11 @@ class SparseGroupNorm32(nn.GroupNorm):
         groups, batch = self.num_groups, geometry.batch
         x = feats.float().unflatten(1, (groups, -1))
         size = torch.bincount(batch, minlength=geometry.batch_size)[:, None] * x.shape[2]
-        zeros = x.new_zeros(geometry.batch_size, groups)
-        mean = zeros.index_add(0, batch, x.sum(2)) / size
-        centred = x - mean[batch][:, :, None]
-        var = zeros.index_add(0, batch, centred.square().sum(2)) / size
-        y = (centred * torch.rsqrt(var + self.eps)[batch][:, :, None]).flatten(1)
+        items = geometry.batch_size
+        mean = collect(x.sum(2), batch, items) / size
+        centred = x - spread(mean, batch)[:, :, None]
+        var = collect(centred.square().sum(2), batch, items) / size
+        y = (centred * spread(torch.rsqrt(var + self.eps), batch)[:, :, None]).flatten(1)
         return (y * self.weight.float() + self.bias.float()).to(feats.dtype)
 
 
@@ -165,7 +165,7 @@ class SparseResBlock3d(nn.Module):
             feats, geometry = downsample(feats, geometry), geometry.downsampled()[0]
         elif self.resample == "up":
             feats = upsample(feats, geometry)
-        scale, shift = self.emb_layers(emb)[geometry.batch].chunk(2, dim=-1)
+        scale, shift = spread(self.emb_layers(emb), geometry.batch).chunk(2, dim=-1)
         h = self.conv1(F.silu(self.norm1(feats)), geometry)
         h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift), geometry)
         return h + self.skip_connection(feats), geometry

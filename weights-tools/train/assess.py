@@ -1,4 +1,7 @@
-"""Figures of a finished model folder on held-out objects: `python -m train.assess FOLDER OUT.json [COUNT]`.
+"""Figures of a finished model folder on held-out objects: `python -m train.assess FOLDER OUT.json COUNT SURFACES`.
+
+COUNT objects are judged by their structure and SURFACES of them by their surface. With the folder of shelved
+objects (see `shelf`) in place of the two numbers, those are judged; that is quick enough for a CPU.
 
 Structure IoU with right and shuffled pictures, Chamfer distance and colour error of the extracted surface, on
 trained kinds and on the kinds that were never trained. Surfaces are the zero level of the decoder's corner field;
@@ -10,11 +13,14 @@ import sys
 from pathlib import Path
 
 import torch
+from PIL import Image
 
+from reference.picture import prepare, to_tensor
 from reference.pipeline import Pipeline
 
 from . import config, evaluate, fields
-
+from .objects import kinds_of, make_objects
+from .pool import occupancy_distance
 
 POINTS = 4096
 
@@ -75,25 +81,41 @@ def surface_figures(pipeline, held_out, coords_of, count):
 
 
 @torch.no_grad()
-def assess(pipeline, count, surfaces, device, unseen):
-    held_out = evaluate.HeldOut(count, device, unseen)
+def assess(pipeline, held_out, surfaces):
     flow, decoder = (pipeline.models.network(n) for n in ("sparse_structure_flow_model", "sparse_structure_decoder"))
     out = evaluate.structure(flow, pipeline.dino, decoder, held_out, pipeline.args["sparse_structure_sampler"]["params"])
     got = evaluate.structures(flow, pipeline.dino, decoder, held_out.pictures, out["params"])
     coords = [torch.nn.functional.pad(torch.argwhere(g[0]), (1, 0)).int() for g in got]
     out["surface"] = surface_figures(pipeline, held_out, coords, surfaces)
-    return out, held_out, coords
+    return out
+
+
+class Shelved:
+    """The objects of a folder written by `shelf`, in the form of `evaluate.HeldOut`."""
+
+    def __init__(self, folder):
+        described = json.loads((folder / "objects.json").read_text())
+        seeds = torch.tensor([d["seed"] for d in described])
+        self.kinds = kinds_of(seeds).tolist()
+        self.pictures = torch.stack([to_tensor(prepare(Image.open(folder / d["picture"]), config.IMAGE_SIZE))
+                                     for d in described])
+        self.objects, _ = make_objects(seeds)
+        side = (config.STRUCTURE,) * 3
+        self.occupied = (occupancy_distance(self.objects) < config.OCCUPIED_WITHIN).view(len(seeds), 1, *side)
 
 
 def main():
     folder, target = sys.argv[1], Path(sys.argv[2])
-    count, surfaces = int(sys.argv[3]), int(sys.argv[4])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pipeline = Pipeline(folder, device)
-    results = {"count": count}
-    for name, unseen in (("trained_kinds", False), ("unseen_kinds", True)):
-        results[name] = assess(pipeline, count, surfaces, device, unseen)[0]
-        target.write_text(json.dumps(results, indent=1) + "\n")
+    if len(sys.argv) == 4:
+        held_out = Shelved(Path(sys.argv[3]))
+        results = {"shelved": assess(pipeline, held_out, len(held_out.kinds))}
+    else:
+        count, surfaces = int(sys.argv[3]), int(sys.argv[4])
+        results = {name: assess(pipeline, evaluate.HeldOut(count, device, unseen), surfaces)
+                   for name, unseen in (("trained_kinds", False), ("unseen_kinds", True))}
+    target.write_text(json.dumps(results, indent=1) + "\n")
     print(json.dumps(results, indent=1))
 
 

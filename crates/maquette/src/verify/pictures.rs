@@ -2,8 +2,7 @@
 
 use burn::tensor::{DType, Tensor, TensorData};
 use maquette_image::{
-    DEFAULT_MODEL_SIDE, DecodeOptions, IMAGENET_MEAN, IMAGENET_STD, Rgb, composite_cutout, decode, normalise_chw,
-    prepare,
+    DEFAULT_MODEL_SIDE, DecodeOptions, IMAGENET_MEAN, IMAGENET_STD, Rgb, decode, normalise_chw, prepare,
 };
 
 use super::{
@@ -45,7 +44,13 @@ pub(super) fn prepared_picture(context: &Context<'_>, name: &str, checks: &mut C
         let Some(mask) = find("mask") else {
             return Err(VerifyError::File { path: format!("preprocess/{name}.mask.png"), problem: "not there".into() });
         };
-        composite_cutout(&opaque, &read(mask)?.to_mask()?)?
+        // The mask is the cut-out's alpha as it is; the network's own path multiplies the colours by it once more.
+        let mut cutout = opaque.to_rgba()?;
+        let mask = read(mask)?.to_mask()?;
+        for (pixel, alpha) in cutout.data_mut().chunks_exact_mut(4).zip(mask.pixels()) {
+            pixel[3] = alpha[0];
+        }
+        cutout
     };
     let Some(out) = find("out") else { return Ok(()) };
     let expected = read(out)?.pixels.to_rgb()?;

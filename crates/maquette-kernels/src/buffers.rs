@@ -1,0 +1,105 @@
+//! Plain words and floats on a GPU, for the kernels that are no tensor arithmetic: sorting, rasterising, baking.
+
+use burn::tensor::{DType, Device, Int, Shape, Tensor, TensorData};
+use burn_cubecl::{CubeBackend, tensor::CubeTensor};
+
+use crate::{
+    Error,
+    wgsl::{cube, empty, gpu, launch, permutation},
+};
+
+/// Words that a workgroup of the element-wise kernels takes.
+pub(crate) const LANES: usize = 256;
+
+/// Makes buffers on one GPU.
+pub(crate) struct Buffers {
+    like: CubeTensor,
+    /// Largest buffer that a kernel can bind, in words.
+    pub(crate) most_words: u64,
+}
+
+impl Buffers {
+    /// `None` on the CPU tier.
+    pub(crate) fn on(device: &Device) -> Option<Self> {
+        let anchor = Tensor::<1>::zeros([1], device);
+        let most_words = gpu(&anchor)?.storage_binding / 4;
+        Some(Self { like: cube(&anchor)?, most_words })
+    }
+
+    /// `length` words (at least one), not yet written.
+    pub(crate) fn words(&self, length: usize) -> CubeTensor {
+        empty(&self.like, [length.max(1)], DType::U32)
+    }
+
+    /// Floats of a shape, not yet written.
+    pub(crate) fn floats(&self, shape: impl Into<Shape>) -> CubeTensor {
+        empty(&self.like, shape, DType::F32)
+    }
+
+    /// `length` words `start`, `start + step`, …
+    pub(crate) fn ramp(&self, length: usize, start: u32, step: u32) -> CubeTensor {
+        let y = self.words(length);
+        self.fill(&y, length, start, step);
+        y
+    }
+
+    /// Writes `start`, `start + step`, … over the first `length` words of a buffer.
+    pub(crate) fn fill(&self, y: &CubeTensor, length: usize, start: u32, step: u32) {
+        run("fill", &[], &[y], vec![length as u32, start, step], length.div_ceil(LANES));
+    }
+
+    /// `x[index[i]]` for the first `length` entries of `index`.
+    pub(crate) fn gather(&self, x: &CubeTensor, index: &CubeTensor, length: usize) -> CubeTensor {
+        let y = self.words(length);
+        let most = x.meta.num_elements() as u32;
+        run("gather_words", &[], &[x, index, &y], vec![length as u32, most], length.div_ceil(LANES));
+        y
+    }
+}
+
+/// Enqueues a permutation that the table is known to list.
+pub(crate) fn run(kernel: &str, values: &[(&str, &str)], buffers: &[&CubeTensor], info: Vec<u32>, groups: usize) {
+    if let Some(permutation) = permutation(kernel, values) {
+        launch(permutation, buffers, info, groups);
+    }
+}
+
+/// The words of an integer tensor: 32-bit integers as they are, others converted.
+pub(crate) fn words_of<const D: usize>(x: &Tensor<D, Int>) -> Option<CubeTensor> {
+    let x = match x.dtype() {
+        DType::U32 | DType::I32 => x.clone(),
+        _ => x.clone().cast(DType::U32),
+    };
+    x.try_into_primitive::<CubeBackend>().ok().map(burn_cubecl::kernel::into_contiguous)
+}
+
+/// The buffer as an integer tensor.
+pub(crate) fn int_tensor<const D: usize>(x: CubeTensor) -> Tensor<D, Int> {
+    Tensor::from_primitive::<CubeBackend>(x)
+}
+
+/// Uploads words as a tensor of type U32.
+pub(crate) fn upload_words<const D: usize>(words: Vec<u32>, shape: [usize; D], device: &Device) -> Tensor<D, Int> {
+    Tensor::from_data(TensorData::new(words, shape), (device, DType::U32))
+}
+
+/// Uploads floats.
+pub(crate) fn upload_floats<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
+}
+
+/// Reads an integer tensor back as words.
+pub(crate) async fn read_words<const D: usize>(x: Tensor<D, Int>) -> Result<Vec<u32>, Error> {
+    let data = x.into_data_async().await.map_err(read_failed)?;
+    data.try_to_vec_as::<u32>().map_err(read_failed)
+}
+
+/// Reads a float tensor back.
+pub(crate) async fn read_floats<const D: usize>(x: Tensor<D>) -> Result<Vec<f32>, Error> {
+    let data = x.into_data_async().await.map_err(read_failed)?;
+    data.try_to_vec_as::<f32>().map_err(read_failed)
+}
+
+fn read_failed(error: impl std::fmt::Debug) -> Error {
+    Error::Read { message: format!("{error:?}") }
+}

@@ -7,6 +7,8 @@
 //! Nothing here prints, reads environment variables or starts threads. Every parser treats its input as hostile: lengths are
 //! checked before they are used, and every refusal is a typed [`Error`] that says where and why.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
+
 mod checkpoint;
 #[cfg(feature = "native")]
 mod convert;

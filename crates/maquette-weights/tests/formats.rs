@@ -1,4 +1,5 @@
 //! Files as their own writers make them open, and mean the same in every format.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod emit;
 
@@ -231,4 +232,81 @@ fn missing_tensor_names_the_nearest() {
     ))
     .unwrap();
     assert!(c.tensor("blocks.0.qkv.weight").unwrap_err().to_string().contains("nearest is `blocks.0.to_qkv.weight`"));
+}
+
+#[test]
+fn the_shipped_u2netp_has_every_convolution_of_its_network() {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../models/u2netp.safetensors");
+    let c = Checkpoint::open(file).unwrap();
+    // The large network's manifest has the same keys; batch norms are folded away, and the widths are smaller.
+    let manifest = maquette_weights::manifest::Manifest::named("u2net").unwrap();
+    let mut needed: Vec<&str> =
+        manifest.tensors.keys().map(String::as_str).filter(|n| !n.contains(".bn_s1.")).collect();
+    let mut found = c.names();
+    needed.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, needed);
+    assert_eq!(c.tensor("stage1.rebnconvin.conv_s1.weight").unwrap().shape(), [64, 3, 3, 3]);
+    assert_eq!(c.tensor("stage5.rebnconv4.conv_s1.weight").unwrap().shape(), [16, 16, 3, 3]);
+    assert_eq!(c.tensor("outconv.weight").unwrap().shape(), [1, 6, 1, 1]);
+    assert!(c.infos().all(|i| i.dtype == DType::F32));
+    let weights = c.tensor("stage1.rebnconvin.conv_s1.weight").unwrap().to_f32();
+    assert!(weights.iter().all(|w| w.is_finite()) && weights.iter().any(|w| w.abs() > 0.01), "trained values");
+}
+
+#[test]
+fn an_exported_u2net_gets_its_own_names_back_and_another_graph_keeps_its_own() {
+    let export = |dilation_of_bottom: u64| {
+        let mut graph = Vec::new();
+        let stages = [
+            (7, false),
+            (6, false),
+            (5, false),
+            (4, false),
+            (4, true),
+            (4, true),
+            (4, true),
+            (4, false),
+            (5, false),
+            (6, false),
+            (7, false),
+        ];
+        let mut dilations = Vec::new();
+        for (kind, dilated) in stages {
+            let at = |level: u32| if dilated { 1u64 << (level - 1) } else { 1 };
+            dilations.push(1);
+            dilations.extend((1..kind).map(at));
+            dilations.push(if dilated { 8 } else { dilation_of_bottom });
+            dilations.extend((1..kind).rev().map(at));
+        }
+        dilations.extend([1; 7]);
+        for (i, dilation) in dilations.into_iter().enumerate() {
+            let attribute = [field(1, "dilations"), number(8, dilation), number(8, dilation)].concat();
+            let names = [
+                field(1, "x"),
+                field(1, format!("w{i}")),
+                field(1, format!("b{i}")),
+                field(4, "Conv"),
+                field(5, attribute),
+            ];
+            graph.extend(field(1, names.concat()));
+            graph.extend(field(5, initialiser(&format!("w{i}"), 1, &[1, 1, 1, 1], &floats(&[i as f32]))));
+            graph.extend(field(5, initialiser(&format!("b{i}"), 1, &[1], &[0; 4])));
+        }
+        Checkpoint::from_bytes(onnx(&graph)).unwrap()
+    };
+    let c = export(2);
+    assert_eq!(c.metadata()["network"], "u2net");
+    for (name, n) in [
+        ("stage1.rebnconvin.conv_s1.weight", 0.0),
+        ("stage1.rebnconv7.conv_s1.weight", 7.0),
+        ("stage1.rebnconv6d.conv_s1.weight", 8.0),
+        ("stage2.rebnconvin.conv_s1.weight", 14.0),
+        ("stage1d.rebnconv1d.conv_s1.weight", 111.0),
+        ("side1.weight", 112.0),
+        ("outconv.weight", 118.0),
+    ] {
+        assert_eq!(c.tensor(name).unwrap().to_f32(), [n], "{name}");
+    }
+    assert!(export(1).tensor("w0").is_ok());
 }

@@ -165,9 +165,12 @@ fn report(key: &str, reference: Result<CheckpointRef>) -> ModelReport {
 /// Compares with the manifest of the same class and arguments, or of the same file name.
 fn compare(config: &ModelConfig, stem: &str, checkpoint: &Checkpoint) -> Verdict {
     let known: Vec<Manifest> = Manifest::known().filter_map(|id| Manifest::named(id).ok()).collect();
-    let by_args = known.iter().find(|m| m.plain_class() == config.class() && m.args == config.args);
-    let by_name = || known.iter().find(|m| m.id.rsplit('/').next() == Some(stem));
-    match by_args.or_else(by_name) {
+    let is_named = |m: &Manifest| m.id.rsplit('/').next() == Some(stem);
+    // The same network stands in more than one family: the file's own name decides, then the name alone.
+    let same: Vec<&Manifest> =
+        known.iter().filter(|m| m.plain_class() == config.class() && m.args == config.args).collect();
+    let best = same.iter().find(|m| is_named(m)).or(same.first()).copied();
+    match best.or_else(|| known.iter().find(|m| is_named(m))) {
         Some(manifest) => Verdict::Compared(manifest.id.clone(), Comparison::of(checkpoint.infos(), manifest)),
         None => Verdict::Unknown { tensors: checkpoint.names().len() },
     }

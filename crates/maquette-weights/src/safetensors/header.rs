@@ -141,7 +141,7 @@ impl Header {
                 .map_err(|(name, problem)| bad(place(&name), format!("tensor `{name}`: {problem}")))?;
             tensors.push(span);
         }
-        tensors.sort_by(|a, b| (a.range.start, a.range.end).cmp(&(b.range.start, b.range.end)));
+        tensors.sort_by_key(|t| (t.range.start, t.range.end));
         let mut at = data_start;
         for t in &tensors {
             if t.range.start != at {

@@ -1,0 +1,49 @@
+//! Private memory while a checkpoint larger than a gigabyte is read.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![cfg(target_os = "linux")]
+
+use std::io::Write;
+
+use maquette_weights::Checkpoint;
+
+/// Private bytes of this process, in KiB.
+fn private() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let field = |name: &str| {
+        text.lines().find_map(|l| l.strip_prefix(name)?.trim().trim_end_matches(" kB").parse::<u64>().ok())
+    };
+    field("Private_Clean:").unwrap() + field("Private_Dirty:").unwrap()
+}
+
+#[test]
+fn walking_a_large_checkpoint_keeps_private_memory_small() {
+    // 1.2 GB in 100 tensors of 12 MB; the file has holes, so it takes no room on the disk.
+    const TENSORS: u64 = 100;
+    const BYTES: u64 = 12_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("large.safetensors");
+    let entry = |i: u64| {
+        format!(r#""t{i}":{{"dtype":"F32","shape":[3000,1000],"data_offsets":[{},{}]}}"#, i * BYTES, (i + 1) * BYTES)
+    };
+    let header = format!("{{{}}}", (0..TENSORS).map(entry).collect::<Vec<_>>().join(","));
+    let mut file = std::fs::File::create(&path).unwrap();
+    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
+    file.write_all(header.as_bytes()).unwrap();
+    file.set_len(8 + header.len() as u64 + TENSORS * BYTES).unwrap();
+    let before = private();
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let mut most = 0;
+    let mut sum = 0.0;
+    for (i, name) in checkpoint.names().into_iter().enumerate() {
+        let view = checkpoint.tensor(name).unwrap();
+        sum += view.bytes().iter().step_by(4096).map(|b| f64::from(*b)).sum::<f64>();
+        if i % 20 == 0 {
+            let values = view.to_f32();
+            sum += f64::from(values[7]);
+            most = most.max(private().saturating_sub(before));
+        }
+    }
+    most = most.max(private().saturating_sub(before));
+    assert_eq!(sum, 0.0);
+    assert!(most < 300 << 10, "private memory rose by {} MiB", most >> 10);
+}

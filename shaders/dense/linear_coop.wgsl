@@ -5,8 +5,7 @@
 // the matrix units work on this one. An accumulator leaves its registers only as f32 through workgroup memory, 16×16 at a
 // time, and the epilogue is applied there.
 //
-// CFG tile sizes; W weight storage; EPI as in linear_simt; TAIL 1: K is no multiple of BK; GATHER 1: rows of x picked by a
-// neighbour table [taps, M], CIN a multiple of BK.
+// CFG tile sizes; W weight storage; EPI and GATHER as in linear_simt, CIN a multiple of BK; TAIL 1: K is no multiple of BK.
 #import workgroup
 #import activation
 #if CFG == "large"
@@ -66,7 +65,7 @@
 @group(0) @binding(${NEXT}) var<storage, read_write> gate: array<vec4<f16>>;
 #let NEXT = NEXT + 1
 #end
-#if GATHER
+#if GATHER == "table"
 @group(0) @binding(${NEXT}) var<storage, read_write> rows: array<i32>;
 #let NEXT = NEXT + 1
 #end
@@ -84,6 +83,9 @@
 #let GROUPS = 8
 #if EPI == "gate"
 #import groups
+#end
+#if GATHER != "no"
+#import neighbours
 #end
 
 var<workgroup> tile_x: array<vec4<f16>, ${BM * LD}>;
@@ -143,7 +145,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let wm = warp / ${ACROSS}u * ${WM}u;
   let wn = warp % ${ACROSS}u * ${WN}u;
   let columns = info[2] / 4u;
-#if GATHER
+#if GATHER != "no"
   let width = info[6] / 4u;
 #end
 #for i in 0..TM
@@ -155,8 +157,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let px${i} = (tid + ${i * THREADS}u) / ${K4}u;
   let kx${i} = (tid + ${i * THREADS}u) % ${K4}u;
   let rx${i} = min(m0 + px${i}, info[0] - 1u);
-#if GATHER
-  let from${i} = rows[rx${i}];
+#if GATHER != "no"
+  let from${i} = neighbour(0u, rx${i});
   var x${i} = select(vec4<f16>(), x[u32(max(from${i}, 0)) * width + kx${i}], from${i} >= 0);
 #elif TAIL
   var x${i} = select(vec4<f16>(), x[rx${i} * columns + min(kx${i}, columns - 1u)], kx${i} < columns);
@@ -185,13 +187,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     workgroupBarrier();
     if (step + 1u < steps) {
       let next = (step + 1u) * ${K4}u;
-#if GATHER
+#if GATHER != "no"
       let tap = next / width;
       let inner = next - tap * width;
 #end
 #for i in 0..LOADS_X
-#if GATHER
-      let next${i} = rows[tap * info[0] + rx${i}];
+#if GATHER != "no"
+      let next${i} = neighbour(tap, rx${i});
       x${i} = select(vec4<f16>(), x[u32(max(next${i}, 0)) * width + inner + kx${i}], next${i} >= 0);
 #elif TAIL
       x${i} = select(vec4<f16>(), x[rx${i} * columns + min(next + kx${i}, columns - 1u)], next + kx${i} < columns);

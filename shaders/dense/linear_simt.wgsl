@@ -5,8 +5,8 @@
 //
 // T element type; W weight storage (f16 beside T = f32 is unpacked from words and needs no feature; i8, i4 carry scales);
 // VEC 4: K and N are multiples of 4, 1: any; TILE 128, 64 or 32; EPI plain, bias, residual (bias and residual), gate (bias,
-// residual and gate by group) or split (bias, N in three equal parts stored apart); GATHER 1: rows of x are picked by a
-// neighbour table [taps, M] (-1: zeros), K = taps·CIN.
+// residual and gate by group) or split (bias, N in three equal parts stored apart); GATHER table or grid: a 3×3×3 convolution,
+// K = 27·CIN, rows of x are picked by a neighbour table [27, M] (−1: zeros) or by the dimensions of a dense volume.
 #import workgroup
 #import activation
 #let R = select(TILE == 32, 1, 2)
@@ -46,7 +46,7 @@
 @group(0) @binding(${NEXT}) var<storage, read_write> gate: array<${ELEMENT}>;
 #let NEXT = NEXT + 1
 #end
-#if GATHER
+#if GATHER == "table"
 @group(0) @binding(${NEXT}) var<storage, read_write> rows: array<i32>;
 #let NEXT = NEXT + 1
 #end
@@ -65,6 +65,9 @@
 #if EPI == "gate"
 #import groups
 #end
+#if GATHER != "no"
+#import neighbours
+#end
 
 var<workgroup> tile_x: array<vec4<f32>, ${BK * LD}>;
 var<workgroup> tile_w: array<vec4<f32>, ${BK * LD}>;
@@ -72,19 +75,19 @@ var<workgroup> tile_w: array<vec4<f32>, ${BK * LD}>;
 // Four elements of row `row` of x from column `k` on, zeros past the end.
 fn fetch_x(row: u32, k: u32) -> vec4<f32> {
   let columns = info[2];
-#if GATHER
+#if GATHER != "no"
   let width = info[6];
 #if VEC == 4
-  let from = rows[min(k, columns - 1u) / width * info[0] + row];
-  let at = u32(max(from, 0)) * width + min(k, columns - 4u) % width;
-  return select(vec4<f32>(), vec4<f32>(x[at / 4u]), k < columns && from >= 0);
+  let picked = neighbour(min(k, columns - 1u) / width, row);
+  let at = u32(max(picked, 0)) * width + min(k, columns - 4u) % width;
+  return select(vec4<f32>(), vec4<f32>(x[at / 4u]), k < columns && picked >= 0);
 #else
   var out = vec4<f32>();
   for (var e = 0u; e < 4u; e++) {
     let c = min(k + e, columns - 1u);
-    let from = rows[c / width * info[0] + row];
-    let value = f32(x[u32(max(from, 0)) * width + c % width]);
-    if (k + e < columns && from >= 0) { out[e] = value; }
+    let picked = neighbour(c / width, row);
+    let value = f32(x[u32(max(picked, 0)) * width + c % width]);
+    if (k + e < columns && picked >= 0) { out[e] = value; }
   }
   return out;
 #end

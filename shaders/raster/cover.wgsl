@@ -31,10 +31,19 @@ fn depth_word(depth: f32) -> u32 {
 
 fn count_blocks(item: u32, size: vec2<i32>) {
   let whole = info[6] + item;
-  cut_face(whole % info[1], whole / info[1] * info[5]);
+  let base = whole / info[1] * info[5];
+  let c0 = face_corner(whole % info[1], 0u, base);
+  let c1 = face_corner(whole % info[1], 1u, base);
+  let c2 = face_corner(whole % info[1], 2u, base);
+  if (inside_frustum(c0) && inside_frustum(c1) && inside_frustum(c2)) {
+    let n = blocks_of(piece(c0, c1, c2, size).box);
+    blocks[item] = u32(n.x * n.y);
+    return;
+  }
+  cut_face(c0, c1, c2);
   var count = 0u;
-  for (var k = 0u; k + 2u < polygon_length; k++) {
-    let n = blocks_of(piece(k, size).box);
+  for (var k = 2u; k < polygon_length; k++) {
+    let n = blocks_of(piece(polygon[0], polygon[k - 1u], polygon[k], size).box);
     count += u32(n.x * n.y);
   }
   blocks[item] = count;
@@ -51,35 +60,39 @@ fn cover_block(unit: u32, items: u32, size: vec2<i32>) {
   let face = (info[6] + low) % info[1];
   let view = (info[6] + low) / info[1];
   let base = view * info[5];
-  cut_face(face, base);
+  let c0 = face_corner(face, 0u, base);
+  let c1 = face_corner(face, 1u, base);
+  let c2 = face_corner(face, 2u, base);
   var place = i32(unit - offsets[low]);
-  for (var k = 0u; k + 2u < polygon_length; k++) {
-    let p = piece(k, size);
-    let n = blocks_of(p.box);
-    if (place >= n.x * n.y) {
+  var p: Piece;
+  if (inside_frustum(c0) && inside_frustum(c1) && inside_frustum(c2)) {
+    p = piece(c0, c1, c2, size);
+  } else {
+    cut_face(c0, c1, c2);
+    for (var k = 2u; k < polygon_length; k++) {
+      p = piece(polygon[0], polygon[k - 1u], polygon[k], size);
+      let n = blocks_of(p.box);
+      if (place < n.x * n.y) { break; }
       place -= n.x * n.y;
-      continue;
     }
-    let corner = ((p.box.xy >> vec2<u32>(3u)) + vec2<i32>(place % n.x, place / n.x)) * 8;
-    let first = max(corner, p.box.xy);
-    let last = min(corner + 7, p.box.zw);
-    let c0 = face_corner(face, 0u, base);
-    let c1 = face_corner(face, 1u, base);
-    let c2 = face_corner(face, 2u, base);
-    for (var y = first.y; y <= last.y; y++) {
-      for (var x = first.x; x <= last.x; x++) {
-        let pixel = vec2<i32>(x, y);
-        if (!piece_covers(p, pixel, size)) { continue; }
-        let depth = depth_word(face_sample(c0, c1, c2, pixel, size).depth);
-        let at = (view * info[4] + u32(y)) * info[3] + u32(x);
-        if (info[0] == 1u) {
-          atomicMin(&depths[at], depth);
-        } else if (depth == atomicLoad(&depths[at])) {
-          atomicMax(&ids[at], face + 1u);
-        }
+  }
+  let n = blocks_of(p.box);
+  if (place >= n.x * n.y) { return; }
+  let corner = ((p.box.xy >> vec2<u32>(3u)) + vec2<i32>(place % n.x, place / n.x)) * 8;
+  let first = max(corner, p.box.xy);
+  let last = min(corner + 7, p.box.zw);
+  for (var y = first.y; y <= last.y; y++) {
+    for (var x = first.x; x <= last.x; x++) {
+      let pixel = vec2<i32>(x, y);
+      if (!piece_covers(p, pixel, size)) { continue; }
+      let depth = depth_word(face_sample(c0, c1, c2, pixel, size).depth);
+      let at = (view * info[4] + u32(y)) * info[3] + u32(x);
+      if (info[0] == 1u) {
+        atomicMin(&depths[at], depth);
+      } else if (depth == atomicLoad(&depths[at])) {
+        atomicMax(&ids[at], face + 1u);
       }
     }
-    return;
   }
 }
 

@@ -42,17 +42,14 @@ fn cut_plane(axis: u32, direction: f32) {
   polygon_length = length;
 }
 
-// Fills `polygon` with the visible part of a face; nothing for a face with corners that are no numbers.
-fn cut_face(face: u32, base: u32) {
-  polygon[0] = face_corner(face, 0u, base);
-  polygon[1] = face_corner(face, 1u, base);
-  polygon[2] = face_corner(face, 2u, base);
+// Fills `polygon` with the visible part of a face that is not wholly inside; nothing for corners that are no numbers.
+fn cut_face(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>) {
+  polygon_length = 0u;
+  if (!is_finite(a) || !is_finite(b) || !is_finite(c)) { return; }
+  polygon[0] = a;
+  polygon[1] = b;
+  polygon[2] = c;
   polygon_length = 3u;
-  if (!is_finite(polygon[0]) || !is_finite(polygon[1]) || !is_finite(polygon[2])) {
-    polygon_length = 0u;
-    return;
-  }
-  if (inside_frustum(polygon[0]) && inside_frustum(polygon[1]) && inside_frustum(polygon[2])) { return; }
   for (var k = 0u; k < 3u; k++) {
     // Depth first, as the definition cuts.
     let axis = (k + 2u) % 3u;
@@ -74,11 +71,11 @@ fn snap(v: vec4<f32>, size: vec2<i32>) -> vec2<i32> {
   return vec2<i32>(select(vec2<f32>(), p, p == p));
 }
 
-fn piece(k: u32, size: vec2<i32>) -> Piece {
+fn piece(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, size: vec2<i32>) -> Piece {
   var out: Piece;
-  out.a = snap(polygon[0], size);
-  out.b = snap(polygon[k + 1u], size);
-  out.c = snap(polygon[k + 2u], size);
+  out.a = snap(a, size);
+  out.b = snap(b, size);
+  out.c = snap(c, size);
   out.box = vec4<i32>(0, 0, -1, -1);
   let turn = turns(out.b - out.a, out.c - out.a);
   if (turn == 0) { return out; }

@@ -8,6 +8,7 @@ use burn::tensor::{DType, FloatDType, IndexingUpdateOp, Tensor, module, ops::Con
 use crate::{
     linear::in_f32,
     neighbours::{NeighbourMap, TAPS},
+    wgsl,
 };
 
 /// Weights of a 3×3×3 convolution, cross-correlation, stride 1.
@@ -61,6 +62,9 @@ impl Grid {
 /// Submanifold convolution: `x [voxels, in]` → `[voxels, out]` on the same voxels,
 /// `y[p] = bias + Σ_t W_t · x[p + offset_t]` over the neighbours that exist.
 pub fn conv3_sparse(x: Tensor<2>, layer: &Conv3, neighbours: &NeighbourMap) -> Tensor<2> {
+    if let Some(y) = wgsl::conv3_sparse(&x, &layer.weight, &layer.bias, || neighbours.table(&x.device())) {
+        return y;
+    }
     let device = x.device();
     let (rows, inputs, outputs) = (x.dims()[0], layer.inputs(), layer.outputs());
     let dtype: FloatDType = x.dtype().into();
@@ -80,6 +84,9 @@ pub fn conv3_sparse(x: Tensor<2>, layer: &Conv3, neighbours: &NeighbourMap) -> T
 
 /// Dense convolution with zero padding 1: `x [grid rows, in]` → `[grid rows, out]`.
 pub fn conv3_dense(x: Tensor<2>, layer: &Conv3, grid: Grid) -> Tensor<2> {
+    if let Some(y) = wgsl::conv3_dense(&x, &layer.weight, &layer.bias, grid.size) {
+        return y;
+    }
     let (inputs, outputs) = (layer.inputs(), layer.outputs());
     let [nx, ny, nz] = grid.size;
     let weight =

@@ -42,4 +42,40 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// Arrays that belong together have different lengths.
+    #[error("{what}: expected {expected} rows, got {got}; check the arrays passed in")]
+    Lengths {
+        /// Which array.
+        what: &'static str,
+        /// The expected length.
+        expected: usize,
+        /// The length that came.
+        got: usize,
+    },
+    /// A number outside the range in which the operation is defined.
+    #[error("{what} is out of range: {detail}")]
+    OutOfRange {
+        /// Which value.
+        what: &'static str,
+        /// The limits and the value that came.
+        detail: String,
+    },
+    /// What the definitions in `maquette-mesh` refuse.
+    #[error("{message}")]
+    Scene {
+        /// Their words.
+        message: String,
+    },
+    /// Results could not be read from the device.
+    #[error("reading results from the device failed: {message}; if it was lost, open it anew and run the stage again")]
+    Read {
+        /// The runtime's words.
+        message: String,
+    },
+}
+
+impl From<maquette_mesh::MeshError> for Error {
+    fn from(error: maquette_mesh::MeshError) -> Self {
+        Self::Scene { message: error.to_string() }
+    }
 }

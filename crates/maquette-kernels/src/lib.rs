@@ -9,13 +9,22 @@
 //! accumulation are f32 always, results are rounded once to the activations' dtype.
 
 pub mod attention;
+pub mod bake;
+pub mod bench;
+mod buffers;
 pub mod conv;
 mod error;
 pub mod linear;
+pub mod mesh_raster;
 pub mod neighbours;
 pub mod norm;
+pub mod packed;
 pub mod resample;
 pub mod rows;
+pub mod scan;
+pub mod selfcheck;
+pub mod sort;
+pub mod splat;
 pub mod voxels;
 mod wgsl;
 pub mod windows;
@@ -23,10 +32,12 @@ pub mod windows;
 pub use attention::attention;
 pub use conv::{Conv3, Grid, conv3_dense, conv3_sparse, gather_cells, pixel_shuffle, rows_to_volume, volume_to_rows};
 pub use error::Error;
-pub use linear::{Activation, Linear, activate, linear, linear_residual};
+pub use linear::{Activation, Linear, activate, linear, linear_qkv, linear_residual};
 pub use neighbours::NeighbourMap;
-pub use norm::{group_norm, layer_norm, layer_norm_modulate, rms_norm_heads};
+pub use norm::{group_norm, layer_norm, layer_norm_modulate, rms_norm_heads, softmax};
 pub use resample::{Coarsening, downsample, subdivide, upsample};
-pub use rows::RowGroups;
+pub use packed::{PackedLinear, Packing, linear_packed};
+pub use selfcheck::{CheckLine, selfcheck};
+pub use rows::{RowGroups, gather_rows, scatter_rows};
 pub use voxels::Voxels;
 pub use windows::{Windows, windowed_attention};

@@ -2,7 +2,7 @@
 
 use burn::tensor::{FloatDType, Tensor, activation};
 
-use crate::{RowGroups, wgsl};
+use crate::{RowGroups, rms_norm_heads, wgsl};
 
 /// What happens to a linear layer's result before it is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,6 +84,28 @@ pub fn linear_residual(
             None => residual + y,
         }
     })
+}
+
+/// Queries, keys and values of one fused layer: the outputs are three thirds of `heads` heads each, `x [M, in]` →
+/// `[M, heads, D]` three times. With `gammas` (`[heads, D]`, f32) queries and keys are then RMS-normalised per head
+/// ([`rms_norm_heads`](crate::rms_norm_heads)). The layer's outputs must be a multiple of `3 · heads`.
+pub fn linear_qkv(
+    x: Tensor<2>,
+    layer: &Linear,
+    heads: usize,
+    gammas: Option<(&Tensor<2>, &Tensor<2>)>,
+) -> [Tensor<3>; 3] {
+    let [q, k, v] = wgsl::linear_qkv(&x, layer, heads).unwrap_or_else(|| {
+        let (rows, third) = (x.dims()[0], layer.outputs() / 3);
+        let y = linear(x, layer, Activation::None);
+        [0, 1, 2].map(|part| {
+            y.clone().slice([0..rows, part * third..(part + 1) * third]).reshape([rows, heads, third / heads])
+        })
+    });
+    match gammas {
+        Some((of_q, of_k)) => [rms_norm_heads(q, of_q), rms_norm_heads(k, of_k), v],
+        None => [q, k, v],
+    }
 }
 
 /// Expands one row per group, `[groups, C]`, to something that broadcasts over `[rows, C]`.

@@ -58,6 +58,14 @@ pub fn rms_norm_heads(x: Tensor<3>, gamma: &Tensor<2>) -> Tensor<3> {
     })
 }
 
+/// Softmax over the last axis of `x [M, C]`.
+pub fn softmax(x: Tensor<2>) -> Tensor<2> {
+    if let Some(y) = wgsl::softmax(&x) {
+        return y;
+    }
+    in_f32(x, |x| burn::tensor::activation::softmax(x, 1))
+}
+
 /// Group norm of voxel features `x [M, C]`: `groups` channel groups, statistics per batch item over (its rows × the group's
 /// channels), biased variance, f32 `(weight [C], bias [C])`. `C` must be a multiple of `groups`.
 pub fn group_norm(
@@ -67,6 +75,9 @@ pub fn group_norm(
     affine: (&Tensor<1>, &Tensor<1>),
     eps: f64,
 ) -> Tensor<2> {
+    if let Some(y) = wgsl::group_norm(&x, batches, groups, affine, eps) {
+        return y;
+    }
     let channels = x.dims()[1];
     in_f32(x, |x| {
         let parts: Vec<_> = (0..batches.len())

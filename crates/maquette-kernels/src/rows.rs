@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use burn::tensor::{IndexingUpdateOp, Int, Tensor};
+
+use crate::wgsl;
+
 /// Contiguous groups of rows: batch items, attention windows, sequences of different lengths.
 ///
 /// `offsets` has one entry more than there are groups; group `g` owns rows `offsets[g]..offsets[g + 1]`. Groups may be
@@ -68,5 +72,24 @@ impl RowGroups {
     /// The group of every row (length `rows()`).
     pub fn group_of_rows(&self) -> Vec<u32> {
         (0..self.len()).flat_map(|g| self.range(g).map(move |_| g as u32)).collect()
+    }
+}
+
+/// `y[i] = x[index[i]]`: `x [rows, C]`, `index [M]` (each inside `0..rows`) → `[M, C]`.
+pub fn gather_rows(x: Tensor<2>, index: Tensor<1, Int>) -> Tensor<2> {
+    match wgsl::move_rows::gather(&x, &index) {
+        Some(y) => y,
+        None => x.select(0, index),
+    }
+}
+
+/// `y[index[i]] = x[i]` into zeros: `x [M, C]`, `index [M]` (distinct, each inside `0..rows`) → `[rows, C]`.
+pub fn scatter_rows(x: Tensor<2>, index: Tensor<1, Int>, rows: usize) -> Tensor<2> {
+    match wgsl::move_rows::scatter(&x, &index, rows) {
+        Some(y) => y,
+        None => {
+            let zeros = Tensor::zeros([rows, x.dims()[1]], (&x.device(), x.dtype()));
+            zeros.select_assign(0, index, x, IndexingUpdateOp::Add)
+        }
     }
 }

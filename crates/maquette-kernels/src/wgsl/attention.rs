@@ -2,12 +2,12 @@
 
 use burn::tensor::Tensor;
 
-use super::{cube, element, empty, gpu, launch, permutation, tensor};
+use super::{cube, element, empty, gpu, launch, matrix_kernels, permutation, tensor};
 use crate::RowGroups;
 
 /// Largest head dim with a kernel.
 const MAX_DIM: usize = 128;
-/// Queries a workgroup takes.
+/// Queries that a workgroup takes without matrix units.
 const QUERIES: usize = 64;
 
 pub(crate) fn attention(
@@ -23,6 +23,11 @@ pub(crate) fn attention(
     if rows == 0 || heads == 0 || k.dims()[0] == 0 || dim == 0 || dim > MAX_DIM {
         return None;
     }
+    // Shapes that do not fit are for the default body to refuse.
+    let keys = [k_groups.rows(), heads, dim];
+    if k.dims() != keys || v.dims() != keys || q_groups.rows() != rows {
+        return None;
+    }
     if k.dtype() != q.dtype() || v.dtype() != q.dtype() {
         return None;
     }
@@ -35,10 +40,17 @@ pub(crate) fn attention(
         _ => ("128", false),
     };
     let vec = if whole { "4" } else { "1" };
-    let permutation = permutation("attention_simt", &[("T", t), ("D", padded), ("VEC", vec)])?;
+    let (permutation, queries) = if whole && t == "f16" && matrix_kernels(&capabilities) {
+        // Short groups (windows) would leave most of a big tile empty.
+        let long = rows / q_groups.len().max(1) >= 96 && dim < 128;
+        let (warps, blocks, queries) = if long { ("4", "2", 128) } else { ("2", "1", 32) };
+        (permutation("attention_coop", &[("D", padded), ("WARPS", warps), ("BLOCKS", blocks)])?, queries)
+    } else {
+        (permutation("attention_simt", &[("T", t), ("D", padded), ("VEC", vec)])?, QUERIES)
+    };
     let (q, k, v) = (cube(q)?, cube(k)?, cube(v)?);
     let y = empty(&q, [rows, heads, dim], q.dtype);
-    let (info, tiles) = spans(heads, dim, q_groups, k_groups, QUERIES);
+    let (info, tiles) = spans(heads, dim, q_groups, k_groups, queries);
     launch(permutation, &[&q, &k, &v, &y], info, tiles * heads);
     Some(tensor(y))
 }

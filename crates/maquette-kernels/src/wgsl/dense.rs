@@ -1,11 +1,12 @@
 //! Linear layers.
 
-use burn::tensor::{DType, Tensor};
-use burn_cubecl::tensor::CubeTensor;
+use burn::tensor::{DType, Int, Tensor};
+use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 use maquette_gpu::Capabilities;
+use maquette_shaders::Permutation;
 
-use super::{cube, cube_as, element, empty, gpu, group_words, launch, permutation, tensor};
-use crate::{Activation, Linear, RowGroups};
+use super::{cube, cube_as, element, empty, gpu, group_words, launch, matrix_kernels, permutation, tensor, tuning};
+use crate::{Activation, Linear, PackedLinear, Packing, RowGroups};
 
 /// What follows the sum, with its tensors.
 enum Epilogue {
@@ -13,6 +14,8 @@ enum Epilogue {
     Bias(CubeTensor),
     Residual(CubeTensor, CubeTensor),
     Gate { bias: CubeTensor, residual: CubeTensor, gate: CubeTensor },
+    /// Outputs in three thirds, stored apart.
+    Split(CubeTensor),
 }
 
 impl Epilogue {
@@ -22,13 +25,14 @@ impl Epilogue {
             Self::Bias(_) => "bias",
             Self::Residual(..) => "residual",
             Self::Gate { .. } => "gate",
+            Self::Split(_) => "split",
         }
     }
 
     fn buffers(&self) -> Vec<&CubeTensor> {
         match self {
             Self::Plain => vec![],
-            Self::Bias(bias) => vec![bias],
+            Self::Bias(bias) | Self::Split(bias) => vec![bias],
             Self::Residual(bias, residual) => vec![bias, residual],
             Self::Gate { bias, residual, gate } => vec![bias, residual, gate],
         }
@@ -50,7 +54,7 @@ pub(crate) fn linear(x: &Tensor<2>, layer: &Linear, act: Activation) -> Option<T
         Some(bias) => Epilogue::Bias(cube_as(bias, x.dtype())?),
         None => Epilogue::Plain,
     };
-    multiply(&capabilities, x, layer, epilogue, act, &RowGroups::single(0))
+    multiply(&capabilities, x, layer, epilogue, act, &RowGroups::single(0))?.pop().map(tensor)
 }
 
 pub(crate) fn linear_residual(
@@ -60,24 +64,106 @@ pub(crate) fn linear_residual(
     gate: Option<(&Tensor<2>, &RowGroups)>,
 ) -> Option<Tensor<2>> {
     let capabilities = gpu(x)?;
-    if residual.dtype() != x.dtype() {
+    let size = [x.dims()[0], layer.outputs()];
+    let gate_fits = gate.is_none_or(|(gate, groups)| gate.dims() == [groups.len(), size[1]] && groups.rows() == size[0]);
+    if residual.dtype() != x.dtype() || residual.dims() != size || !gate_fits {
         return None;
     }
-    let bias = match &layer.bias {
-        Some(bias) => cube_as(bias, x.dtype())?,
-        None => cube(&Tensor::<1>::zeros([layer.outputs()], (&x.device(), x.dtype())))?,
-    };
+    let bias = bias_or_zeros(layer.bias.as_ref(), layer.outputs(), x)?;
     let residual = cube(residual)?;
     match gate {
         Some((gate, groups)) => {
             let gate = cube_as(gate, x.dtype())?;
-            multiply(&capabilities, x, layer, Epilogue::Gate { bias, residual, gate }, Activation::None, groups)
+            let epilogue = Epilogue::Gate { bias, residual, gate };
+            multiply(&capabilities, x, layer, epilogue, Activation::None, groups)?.pop().map(tensor)
         }
         None => {
             let epilogue = Epilogue::Residual(bias, residual);
-            multiply(&capabilities, x, layer, epilogue, Activation::None, &RowGroups::single(0))
+            multiply(&capabilities, x, layer, epilogue, Activation::None, &RowGroups::single(0))?.pop().map(tensor)
         }
     }
+}
+
+fn bias_or_zeros(bias: Option<&Tensor<1>>, outputs: usize, x: &Tensor<2>) -> Option<CubeTensor> {
+    match bias {
+        Some(bias) => cube_as(bias, x.dtype()),
+        None => cube(&Tensor::<1>::zeros([outputs], (&x.device(), x.dtype()))),
+    }
+}
+
+pub(crate) fn linear_qkv(x: &Tensor<2>, layer: &Linear, heads: usize) -> Option<[Tensor<3>; 3]> {
+    let capabilities = gpu(x)?;
+    let third = layer.outputs() / 3;
+    if !layer.outputs().is_multiple_of(3) || heads == 0 || !third.is_multiple_of(4) || !third.is_multiple_of(heads) {
+        return None;
+    }
+    if !x.dims()[1].is_multiple_of(4) {
+        return None;
+    }
+    let epilogue = Epilogue::Split(bias_or_zeros(layer.bias.as_ref(), layer.outputs(), x)?);
+    let parts = multiply(&capabilities, x, layer, epilogue, Activation::None, &RowGroups::single(0))?;
+    let rows = x.dims()[0];
+    let parts: [CubeTensor; 3] = parts.try_into().ok()?;
+    Some(parts.map(|part| tensor::<2>(part).reshape([rows, heads, third / heads])))
+}
+
+pub(crate) fn linear_packed(x: &Tensor<2>, layer: &PackedLinear, act: Activation) -> Option<Tensor<2>> {
+    let capabilities = gpu(x)?;
+    let capabilities = &*capabilities;
+    element(x.dtype(), capabilities)?;
+    let ([m, k], n) = (x.dims(), layer.outputs);
+    if m == 0 || n == 0 || k == 0 || !k.is_multiple_of(4) || !n.is_multiple_of(4) || k != layer.inputs {
+        return None;
+    }
+    let words = |x: &Tensor<1, Int>| Some(into_contiguous(x.clone().try_into_primitive::<CubeBackend>().ok()?));
+    let (weight, scales) = (words(&layer.words)?, words(&layer.scales)?);
+    let epilogue = match &layer.bias {
+        Some(bias) => Epilogue::Bias(cube_as(bias, x.dtype())?),
+        None => Epilogue::Plain,
+    };
+    let storage = match layer.packing {
+        Packing::Int8 => Storage::Packed { form: "i8", scales: &scales, share: 0 },
+        Packing::Int4 { group } if group.is_multiple_of(4) => Storage::Packed { form: "i4", scales: &scales, share: group },
+        Packing::Int4 { .. } => return None,
+    };
+    let (x, weight, groups) = (&cube(x)?, &weight, &RowGroups::single(0));
+    let problem =
+        Problem { capabilities, x, weight, storage, epilogue, act, groups, size: [m, n, k], taps: Taps::None };
+    problem.run()?.pop().map(tensor)
+}
+
+/// How the weights lie in memory.
+#[derive(Clone, Copy)]
+enum Storage<'a> {
+    /// As floats of their tensor's type.
+    Plain,
+    /// As integers with scales that `share` columns have in common.
+    Packed { form: &'static str, scales: &'a CubeTensor, share: usize },
+}
+
+/// A problem as the kernels see it.
+struct Problem<'a> {
+    capabilities: &'a Capabilities,
+    x: &'a CubeTensor,
+    weight: &'a CubeTensor,
+    storage: Storage<'a>,
+    epilogue: Epilogue,
+    act: Activation,
+    groups: &'a RowGroups,
+    /// Rows, outputs, length of the sums.
+    size: [usize; 3],
+    taps: Taps<'a>,
+}
+
+/// Where the rows of `x` come from.
+#[derive(Clone, Copy)]
+enum Taps<'a> {
+    /// Row by row.
+    None,
+    /// A 3×3×3 neighbour table `[27, M]`.
+    Table(&'a CubeTensor),
+    /// The neighbours in a dense volume.
+    Grid([usize; 3]),
 }
 
 fn multiply(
@@ -87,10 +173,12 @@ fn multiply(
     epilogue: Epilogue,
     act: Activation,
     groups: &RowGroups,
-) -> Option<Tensor<2>> {
-    let (t, dtype) = (element(x.dtype(), capabilities)?, x.dtype());
+) -> Option<Vec<CubeTensor>> {
+    let dtype = x.dtype();
+    element(dtype, capabilities)?;
     let ([m, k], n) = (x.dims(), layer.outputs());
-    if m == 0 || n == 0 || k == 0 {
+    // Shapes that do not fit are for the default body to refuse.
+    if m == 0 || n == 0 || k == 0 || k != layer.inputs() || layer.bias.as_ref().is_some_and(|bias| bias.dims() != [n]) {
         return None;
     }
     // f16 activations with f32 weights would need a kernel that nothing asks for: the weights are rounded instead.
@@ -98,28 +186,173 @@ fn multiply(
         (DType::F32, DType::F16) => cube(&layer.weight)?,
         _ => cube_as(&layer.weight, dtype)?,
     };
-    let x = cube(x)?;
-    let vec = if k.is_multiple_of(4) && n.is_multiple_of(4) { "4" } else { "1" };
-    let (tile, edge) = tile(m, n, vec == "4");
-    let w = if weight.dtype == DType::F16 { "f16" } else { "f32" };
-    let permutation = permutation(
-        "linear_simt",
-        &[("T", t), ("W", w), ("VEC", vec), ("TILE", tile), ("EPI", epilogue.name()), ("GATHER", "0")],
-    )?;
-    let y = empty(&x, [m, n], dtype);
-    let across = n.div_ceil(edge);
-    let tiles = across * m.div_ceil(edge);
-    let mut info = vec![m as u32, n as u32, k as u32, activation_code(act), across as u32, tiles as u32, 0, 0];
-    group_words(groups, &mut info);
-    let mut buffers = vec![&x, &weight];
-    buffers.extend(epilogue.buffers());
-    buffers.push(&y);
-    launch(permutation, &buffers, info, tiles);
-    Some(tensor(y))
+    let (x, weight) = (&cube(x)?, &weight);
+    let storage = Storage::Plain;
+    let problem =
+        Problem { capabilities, x, weight, storage, epilogue, act, groups, size: [m, n, k], taps: Taps::None };
+    problem.run()
 }
 
-/// Big tiles reuse more, small ones keep more of the device busy.
-fn tile(m: usize, n: usize, vector: bool) -> (&'static str, usize) {
-    const ENOUGH_TILES: usize = 64;
-    if vector && m.div_ceil(128) * n.div_ceil(128) >= ENOUGH_TILES { ("128", 128) } else { ("32", 32) }
+/// Convolution as a matrix product whose rows are picked by neighbour: `weight [out, 27·in]`.
+fn convolve(x: &Tensor<2>, weight: &Tensor<2>, bias: &Tensor<1>, taps: Taps) -> Option<Tensor<2>> {
+    let capabilities = gpu(x)?;
+    let capabilities = &*capabilities;
+    element(x.dtype(), capabilities)?;
+    let ([m, inputs], [n, k]) = (x.dims(), weight.dims());
+    let rows_fit = match taps {
+        Taps::None => true,
+        Taps::Table(table) => table.meta.num_elements() == m * crate::neighbours::TAPS,
+        Taps::Grid(size) => m.is_multiple_of(size.iter().product::<usize>().max(1)),
+    };
+    if m == 0 || n == 0 || inputs == 0 || k != inputs * crate::neighbours::TAPS || bias.dims() != [n] || !rows_fit {
+        return None;
+    }
+    let epilogue = Epilogue::Bias(cube_as(bias, x.dtype())?);
+    let (x, weight) = (&cube(x)?, &cube_as(weight, x.dtype())?);
+    let groups = &RowGroups::single(0);
+    let (act, storage) = (Activation::None, Storage::Plain);
+    let problem = Problem { capabilities, x, weight, storage, epilogue, act, groups, size: [m, n, k], taps };
+    problem.run()?.pop().map(tensor)
+}
+
+pub(crate) fn conv3_sparse(
+    x: &Tensor<2>,
+    weight: &Tensor<2>,
+    bias: &Tensor<1>,
+    table: impl FnOnce() -> Tensor<2, Int>,
+) -> Option<Tensor<2>> {
+    gpu(x)?;
+    let table = into_contiguous(table().try_into_primitive::<CubeBackend>().ok()?);
+    convolve(x, weight, bias, Taps::Table(&table))
+}
+
+pub(crate) fn conv3_dense(x: &Tensor<2>, weight: &Tensor<2>, bias: &Tensor<1>, size: [usize; 3]) -> Option<Tensor<2>> {
+    convolve(x, weight, bias, Taps::Grid(size))
+}
+
+impl Problem<'_> {
+    /// The result, or its three parts.
+    fn run(&self) -> Option<Vec<CubeTensor>> {
+        let [m, n, k] = self.size;
+        let inputs = k / if matches!(self.taps, Taps::None) { 1 } else { crate::neighbours::TAPS };
+        let (permutation, [high, wide]) = match self.matrix(inputs) {
+            Some(chosen) => chosen,
+            None => self.simt(inputs)?,
+        };
+        let parts = if matches!(self.epilogue, Epilogue::Split(_)) { 3 } else { 1 };
+        let y: Vec<_> = (0..parts).map(|_| empty(self.x, [m, n / parts], self.x.dtype)).collect();
+        let across = n.div_ceil(wide);
+        let tiles = across * m.div_ceil(high);
+        let share = if let Storage::Packed { share, .. } = self.storage { share } else { 0 };
+        let words = [m, n, k, activation_code(self.act) as usize, across, tiles, inputs, share];
+        let mut info: Vec<u32> = words.iter().map(|word| *word as u32).collect();
+        match self.taps {
+            Taps::Grid(size) => info.extend(size.map(|s| s as u32)),
+            _ => group_words(self.groups, &mut info),
+        }
+        let mut buffers = vec![self.x, self.weight];
+        if let Storage::Packed { scales, .. } = self.storage {
+            buffers.push(scales);
+        }
+        buffers.extend(self.epilogue.buffers());
+        if let Taps::Table(table) = self.taps {
+            buffers.push(table);
+        }
+        buffers.extend(&y);
+        launch(permutation, &buffers, info, tiles);
+        Some(y)
+    }
+
+    /// The `W` parameter.
+    fn stored(&self) -> &'static str {
+        match self.storage {
+            Storage::Packed { form, .. } => form,
+            Storage::Plain if self.weight.dtype == DType::F16 => "f16",
+            Storage::Plain => "f32",
+        }
+    }
+
+    fn gather(&self) -> &'static str {
+        match self.taps {
+            Taps::None => "no",
+            Taps::Table(_) => "table",
+            Taps::Grid(_) => "grid",
+        }
+    }
+
+    /// The body on matrix units, with its tile size, where device and problem allow one.
+    fn matrix(&self, inputs: usize) -> Option<(&'static Permutation, [usize; 2])> {
+        let [m, n, k] = self.size;
+        let eights = k.is_multiple_of(8) && n.is_multiple_of(8);
+        if !matrix_kernels(self.capabilities) || self.x.dtype != DType::F16 || !eights || m < MIN_MATRIX_ROWS {
+            return None;
+        }
+        let gather = self.gather();
+        let conv = gather != "no";
+        if conv && !inputs.is_multiple_of(64) {
+            return None;
+        }
+        let config = match tuning::linear_config() {
+            Some(config) if !conv => config,
+            _ => LinearConfig::fitting(m, n),
+        };
+        let ([high, wide, deep], name) = config.tile();
+        let tail = if k.is_multiple_of(deep) { "0" } else { "1" };
+        let kernel = if conv { "conv3_coop" } else { "linear_coop" };
+        let values = [("CFG", name), ("W", self.stored()), ("EPI", self.epilogue.name()), ("TAIL", tail), ("GATHER", gather)];
+        Some((permutation(kernel, &values)?, [high, wide]))
+    }
+
+    fn simt(&self, inputs: usize) -> Option<(&'static Permutation, [usize; 2])> {
+        let [m, n, _] = self.size;
+        let vec = inputs.is_multiple_of(4) && n.is_multiple_of(4);
+        // Big tiles reuse more, small ones keep more of the device busy.
+        let (tile, edge) = if vec && m.div_ceil(128) * n.div_ceil(128) >= ENOUGH_TILES { ("128", 128) } else { ("32", 32) };
+        let values = [
+            ("T", if self.x.dtype == DType::F16 { "f16" } else { "f32" }),
+            ("W", self.stored()),
+            ("VEC", if vec { "4" } else { "1" }),
+            ("TILE", tile),
+            ("EPI", self.epilogue.name()),
+            ("GATHER", self.gather()),
+        ];
+        let kernel = if matches!(self.taps, Taps::None) { "linear_simt" } else { "conv3_simt" };
+        Some((permutation(kernel, &values)?, [edge, edge]))
+    }
+}
+
+/// Tiles below which smaller ones are better.
+const ENOUGH_TILES: usize = 64;
+/// Rows below which matrix tiles would be mostly padding.
+const MIN_MATRIX_ROWS: usize = 16;
+
+/// Tile sizes of the matrix body (`dense/linear_coop.wgsl`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinearConfig {
+    /// 128×128 with 64 columns of the sum at a time, eight subgroups.
+    Deep,
+    /// 128×128 with 32 columns at a time, four subgroups.
+    Square,
+    /// 128×256 with 32 columns at a time, eight subgroups.
+    Large,
+    /// 64×64 with 64 columns at a time, four subgroups.
+    Small,
+}
+
+impl LinearConfig {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Deep, Self::Square, Self::Large, Self::Small];
+
+    fn tile(self) -> ([usize; 3], &'static str) {
+        match self {
+            Self::Deep => ([128, 128, 64], "deep"),
+            Self::Square => ([128, 128, 32], "square"),
+            Self::Large => ([128, 256, 32], "large"),
+            Self::Small => ([64, 64, 64], "small"),
+        }
+    }
+
+    fn fitting(m: usize, n: usize) -> Self {
+        if m.div_ceil(128) * n.div_ceil(128) >= ENOUGH_TILES { Self::Deep } else { Self::Small }
+    }
 }

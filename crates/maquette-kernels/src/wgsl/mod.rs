@@ -6,7 +6,10 @@
 
 mod attention;
 mod dense;
+pub(crate) mod move_rows;
 mod norm;
+pub(crate) mod peak;
+pub(crate) mod tuning;
 
 use std::sync::Arc;
 
@@ -26,8 +29,9 @@ use maquette_gpu::{Capabilities, Tier, capabilities_of};
 use maquette_shaders::{Dialect, Permutation};
 
 pub(crate) use attention::attention;
-pub(crate) use dense::{linear, linear_residual};
-pub(crate) use norm::{layer_norm, layer_norm_modulate, rms_norm_heads};
+pub(crate) use dense::{conv3_dense, conv3_sparse, linear, linear_packed, linear_qkv, linear_residual};
+pub use dense::LinearConfig;
+pub(crate) use norm::{group_norm, layer_norm, layer_norm_modulate, rms_norm_heads, softmax};
 
 use crate::RowGroups;
 
@@ -46,13 +50,18 @@ fn element(dtype: DType, capabilities: &Capabilities) -> Option<&'static str> {
     }
 }
 
+/// Whether bodies on matrix units run: they take a subgroup for 32 lanes.
+fn matrix_kernels(capabilities: &Capabilities) -> bool {
+    capabilities.tier == Tier::Matrix && capabilities.subgroups.is_some_and(|sizes| sizes.min == 32 && sizes.max == 32)
+}
+
 /// The tensor as a buffer of contiguous rows.
-fn cube<const D: usize>(x: &Tensor<D>) -> Option<CubeTensor> {
+pub(crate) fn cube<const D: usize>(x: &Tensor<D>) -> Option<CubeTensor> {
     x.clone().try_into_primitive::<CubeBackend>().ok().map(into_contiguous)
 }
 
 /// The same, in f32.
-fn cube_f32<const D: usize>(x: &Tensor<D>) -> Option<CubeTensor> {
+pub(crate) fn cube_f32<const D: usize>(x: &Tensor<D>) -> Option<CubeTensor> {
     if x.dtype() == DType::F32 { cube(x) } else { cube(&x.clone().cast(DType::F32)) }
 }
 
@@ -61,17 +70,17 @@ fn cube_as<const D: usize>(x: &Tensor<D>, dtype: DType) -> Option<CubeTensor> {
     if x.dtype() == dtype { cube(x) } else { cube(&x.clone().cast(dtype)) }
 }
 
-fn tensor<const D: usize>(x: CubeTensor) -> Tensor<D> {
+pub(crate) fn tensor<const D: usize>(x: CubeTensor) -> Tensor<D> {
     Tensor::from_primitive::<CubeBackend>(x)
 }
 
 /// Memory for a result beside `like`, not yet written.
-fn empty(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
+pub(crate) fn empty(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape.into(), dtype)
 }
 
 /// The permutation of a kernel, which the table is known to list.
-fn permutation(kernel: &str, values: &[(&str, &str)]) -> Option<&'static Permutation> {
+pub(crate) fn permutation(kernel: &str, values: &[(&str, &str)]) -> Option<&'static Permutation> {
     let found = maquette_shaders::kernel(kernel).and_then(|kernel| kernel.permutation(values));
     debug_assert!(found.is_some(), "no permutation {kernel} {values:?}");
     found
@@ -116,7 +125,7 @@ impl KernelSource for Source {
 }
 
 /// Enqueues `groups` workgroups of `permutation` with `buffers` in binding order and the words of `info`.
-fn launch(permutation: &'static Permutation, buffers: &[&CubeTensor], mut info: Vec<u32>, groups: usize) {
+pub(crate) fn launch(permutation: &'static Permutation, buffers: &[&CubeTensor], mut info: Vec<u32>, groups: usize) {
     debug_assert_eq!(buffers.len() + 1, permutation.buffers.len(), "{}", permutation.name);
     let Some(first) = buffers.first() else { return };
     if groups == 0 {

@@ -1,6 +1,6 @@
 //! Normalisations.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 use maquette_gpu::Capabilities;
 
@@ -14,6 +14,7 @@ const HELD: usize = 1024;
 pub(crate) fn layer_norm(x: &Tensor<2>, affine: Option<(&Tensor<1>, &Tensor<1>)>, eps: f64) -> Option<Tensor<2>> {
     let capabilities = gpu(x)?;
     match affine {
+        Some((weight, bias)) if weight.dims() != [x.dims()[1]] || bias.dims() != weight.dims() => None,
         Some((weight, bias)) => normalise(&capabilities, x, "affine", "f32", &[cube_f32(weight)?, cube_f32(bias)?], eps, None),
         None => normalise(&capabilities, x, "plain", "f32", &[], eps, None),
     }
@@ -27,6 +28,9 @@ pub(crate) fn layer_norm_modulate(
     eps: f64,
 ) -> Option<Tensor<2>> {
     let capabilities = gpu(x)?;
+    if scale.dims() != [groups.len(), x.dims()[1]] || shift.dims() != scale.dims() || groups.rows() != x.dims()[0] {
+        return None;
+    }
     if scale.dtype() == x.dtype() && shift.dtype() == x.dtype() {
         let s = element(x.dtype(), &capabilities)?;
         return normalise(&capabilities, x, "modulate", s, &[cube(scale)?, cube(shift)?], eps, Some(groups));
@@ -69,7 +73,7 @@ pub(crate) fn rms_norm_heads(x: &Tensor<3>, gamma: &Tensor<2>) -> Option<Tensor<
     let t = element(x.dtype(), &*gpu(x)?)?;
     let [rows, heads, dim] = x.dims();
     let vectors = rows * heads;
-    if vectors == 0 || dim == 0 {
+    if vectors == 0 || dim == 0 || gamma.dims() != [heads, dim] {
         return None;
     }
     let vec = if dim.is_multiple_of(4) { "4" } else { "1" };
@@ -77,5 +81,65 @@ pub(crate) fn rms_norm_heads(x: &Tensor<3>, gamma: &Tensor<2>) -> Option<Tensor<
     let (x, gamma) = (cube(x)?, cube_f32(gamma)?);
     let y = empty(&x, [rows, heads, dim], x.dtype);
     launch(permutation, &[&x, &gamma, &y], vec![vectors as u32, heads as u32, dim as u32], vectors.div_ceil(VECTORS));
+    Some(tensor(y))
+}
+
+/// Softmax over the last axis.
+pub(crate) fn softmax(x: &Tensor<2>) -> Option<Tensor<2>> {
+    let t = element(x.dtype(), &*gpu(x)?)?;
+    let [rows, width] = x.dims();
+    if rows == 0 || width == 0 {
+        return None;
+    }
+    let permutation = permutation("softmax", &[("T", t)])?;
+    let x = cube(x)?;
+    let y = empty(&x, [rows, width], x.dtype);
+    launch(permutation, &[&x, &y], vec![rows as u32, width as u32], rows.div_ceil(ROWS));
+    Some(tensor(y))
+}
+
+pub(crate) fn group_norm(
+    x: &Tensor<2>,
+    batches: &RowGroups,
+    groups: usize,
+    affine: (&Tensor<1>, &Tensor<1>),
+    eps: f64,
+) -> Option<Tensor<2>> {
+    /// Rows whose statistics one workgroup takes.
+    const CHUNK: usize = 128;
+    let t = element(x.dtype(), &*gpu(x)?)?;
+    let [rows, channels] = x.dims();
+    let fits = affine.0.dims() == [channels] && affine.1.dims() == [channels] && batches.rows() == rows;
+    if rows == 0 || groups == 0 || channels == 0 || !channels.is_multiple_of(groups) || !fits {
+        return None;
+    }
+    let mut first_chunks = Vec::with_capacity(batches.len() + 1);
+    let mut chunks: Vec<u32> = Vec::new();
+    for item in 0..batches.len() {
+        first_chunks.push(chunks.len() as u32 / 2);
+        let range = batches.range(item);
+        for start in range.clone().step_by(CHUNK) {
+            chunks.extend([start as u32, (range.end - start).min(CHUNK) as u32]);
+        }
+    }
+    let count = chunks.len() / 2;
+    first_chunks.push(count as u32);
+    let (x, weight, bias) = (cube(x)?, cube_f32(affine.0)?, cube_f32(affine.1)?);
+
+    let parts = empty(&x, [count * groups * 4], DType::F32);
+    let mut info = vec![channels as u32, groups as u32, count as u32, 0];
+    info.extend(chunks);
+    launch(permutation("group_stats", &[("T", t)])?, &[&x, &parts], info, count * groups);
+
+    let stats = empty(&x, [batches.len() * groups * 2], DType::F32);
+    let mut info = vec![groups as u32, batches.len() as u32, (eps as f32).to_bits(), 0];
+    info.extend(first_chunks);
+    launch(permutation("group_merge", &[])?, &[&parts, &stats], info, (batches.len() * groups).div_ceil(64));
+
+    let y = empty(&x, [rows, channels], x.dtype);
+    let mut info = vec![(rows * channels) as u32, channels as u32, groups as u32, 0];
+    group_words(batches, &mut info);
+    let apply = permutation("group_apply", &[("T", t)])?;
+    launch(apply, &[&x, &stats, &weight, &bias, &y], info, (rows * channels).div_ceil(256));
     Some(tensor(y))
 }

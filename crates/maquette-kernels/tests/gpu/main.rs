@@ -4,4 +4,5 @@
 mod attention;
 mod linear;
 mod norm;
+mod sparse;
 mod support;

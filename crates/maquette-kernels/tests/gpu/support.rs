@@ -84,7 +84,7 @@ pub fn upload<const D: usize>(values: &[f64], shape: [usize; D], dtype: DType, d
 
 pub fn download<const D: usize>(x: Tensor<D>) -> Vec<f64> {
     let data = x.cast(DType::F32).into_data();
-    data.to_vec::<f32>().expect("f32").into_iter().map(f64::from).collect()
+    data.try_to_vec::<f32>().expect("f32").into_iter().map(f64::from).collect()
 }
 
 /// ‖a − b‖ / ‖b‖; infinite where a is NaN, 0 for two empty or two zero tensors.

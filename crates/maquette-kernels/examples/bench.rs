@@ -1,0 +1,30 @@
+//! `bench [auto|web|base|subgroup|matrix] [f16|f32] [full|small] [configs] [only=TEXT]`: the kernels' times on the strongest adapter.
+
+use burn::tensor::DType;
+use maquette_gpu::{AdapterChoice, Gpu, OpenOptions, TierRequest};
+use maquette_kernels::bench::{Options, kernels, table};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut tier = TierRequest::Auto;
+    let mut options = Options { dtype: DType::F16, full: false, configs: false, only: None };
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "f16" => options.dtype = DType::F16,
+            "f32" => options.dtype = DType::F32,
+            "full" => options.full = true,
+            "small" => options.full = false,
+            "configs" => options.configs = true,
+            other => match other.strip_prefix("only=") {
+                Some(text) => options.only = Some(text.to_string()),
+                None => tier = other.parse()?,
+            },
+        }
+    }
+    let open = OpenOptions { tier, tasks_per_submit: 512, ..OpenOptions::default() };
+    let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default(), open))?;
+    let facts = gpu.capabilities();
+    println!("{} ({}), tier {}, {:?}", facts.name, facts.driver, facts.tier.name(), options.dtype);
+    let rows = pollster::block_on(kernels(&gpu, &options))?;
+    print!("{}", table(&rows));
+    Ok(())
+}

@@ -1,40 +1,18 @@
 //! The encoders, for which no reference numbers exist: key sets as published, shapes, and their own parts against Burn's
 //! convolution.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
 use burn::tensor::{Device, Tensor, TensorData, module, ops::ConvOptions};
+use common::{checkpoint, spread, volume};
 use maquette_kernels::{Voxels, volume_to_rows};
 use maquette_models::{
     Error, Precision,
     loading::Loading,
     trellis::{DownsampleBlock, LatentEncoder, StructureEncoder, StructureEncoderConfig},
 };
-use maquette_weights::Checkpoint;
-
-/// A checkpoint in memory with small repeatable values.
-fn checkpoint(shapes: &[(&str, &[usize])]) -> Checkpoint {
-    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
-    for (name, shape) in shapes {
-        let start = data.len();
-        let count: usize = shape.iter().product();
-        data.extend((0..count).flat_map(|i| ((start / 4 + i) as f32 * 0.7).sin().mul_add(0.2, 0.01).to_le_bytes()));
-        let entry = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]});
-        header.insert((*name).to_owned(), entry);
-    }
-    let header = serde_json::to_vec(&header).unwrap();
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(header);
-    bytes.extend(data);
-    Checkpoint::from_bytes(bytes).unwrap()
-}
-
-fn volume<const D: usize>(shape: [usize; D]) -> Tensor<D> {
-    let values: Vec<f32> = (0..shape.iter().product::<usize>()).map(|i| (i as f32 * 0.31).cos()).collect();
-    Tensor::from_data(TensorData::new(values, shape), &Device::flex())
-}
-
-fn spread<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f32 {
-    (a - b).abs().max().into_scalar()
-}
 
 #[test]
 fn downsampling_is_a_convolution_of_stride_two() {

@@ -111,7 +111,7 @@ impl DinoV2 {
             return Err(Error::config(MODEL, "pos_embed", positions, "one position more than a square"));
         }
         let heads = config.num_heads.unwrap_or(channels / HEAD_CHANNELS);
-        if heads == 0 || channels % heads != 0 {
+        if heads == 0 || !channels.is_multiple_of(heads) {
             return Err(Error::config(MODEL, "num_heads", heads, format!("a divisor of the width {channels}")));
         }
         let registers = scope.shape("register_tokens").and_then(|shape| shape.get(1).copied()).unwrap_or(0);
@@ -194,7 +194,7 @@ impl DinoV2 {
         let dims = pictures.dims();
         let [batch, _, height, width] = dims;
         let (p, c) = (self.patch_size, self.channels);
-        if dims.contains(&0) || dims[1] != 3 || height % p != 0 || width % p != 0 {
+        if dims.contains(&0) || dims[1] != 3 || !height.is_multiple_of(p) || !width.is_multiple_of(p) {
             let expected = format!("[batch, 3, height, width] with edges that {p} divides");
             return Err(Error::Input { model: MODEL, input: "pictures", found: dims.to_vec(), expected });
         }

@@ -95,6 +95,7 @@ pub struct CrossAttention {
 /// What one block's cross-attention needs of a condition. It does not depend on the sampler's time, so it is made once a
 /// picture.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one a block: a few dozen exist")]
 pub enum CrossContext {
     /// Keys and values of condition tokens, `[tokens, H, D]`. One group serves all batch items.
     Tokens {

@@ -85,7 +85,7 @@ impl TorchGenerator {
         for block in values.chunks_exact_mut(16) {
             transform(block);
         }
-        if n % 16 != 0 {
+        if !n.is_multiple_of(16) {
             let last = &mut values[n - 16..];
             for value in last.iter_mut() {
                 *value = self.uniform();

@@ -61,7 +61,7 @@ const WIDEST: usize = 1 << 16;
 
 fn check_heads(model: &'static str, channels: usize, heads: usize) -> Result<()> {
     check_width(model, "model_channels", channels)?;
-    if heads == 0 || channels % heads != 0 {
+    if heads == 0 || !channels.is_multiple_of(heads) {
         return Err(Error::config(model, "num_heads", heads, format!("a divisor of model_channels = {channels}")));
     }
     Ok(())
@@ -149,7 +149,7 @@ impl StructureFlowConfig {
         if self.resolution == 0 || self.resolution > 256 {
             return Err(Error::config(MODEL, "resolution", self.resolution, "1 to 256"));
         }
-        if self.patch_size == 0 || self.resolution % self.patch_size != 0 {
+        if self.patch_size == 0 || !self.resolution.is_multiple_of(self.patch_size) {
             return Err(Error::config(
                 MODEL,
                 "patch_size",
@@ -194,23 +194,32 @@ fn two() -> usize {
     2
 }
 
-fn check_levels(model: &'static str, channels: &[usize], norm_type: &str) -> Result<()> {
+/// Channel groups of a group norm.
+pub(super) const NORM_GROUPS: usize = 32;
+
+fn check_levels(model: &'static str, channels: &[usize], last: usize, norm_type: &str) -> Result<()> {
     if channels.is_empty() {
         return Err(Error::config(model, "channels", "[]", "at least one width"));
     }
     for &width in channels {
         check_width(model, "channels", width)?;
     }
-    if norm_type != "layer" {
-        return Err(Error::config(model, "norm_type", norm_type, "\"layer\""));
+    match norm_type {
+        "layer" => Ok(()),
+        "group" if last.is_multiple_of(NORM_GROUPS) => Ok(()),
+        _ => Err(Error::config(
+            model,
+            "norm_type",
+            norm_type,
+            "\"layer\", or \"group\" with a last width that 32 divides",
+        )),
     }
-    Ok(())
 }
 
 impl StructureDecoderConfig {
     fn validate(&self) -> Result<()> {
         const MODEL: &str = "SparseStructureDecoder";
-        check_levels(MODEL, &self.channels, &self.norm_type)?;
+        check_levels(MODEL, &self.channels, self.channels.last().copied().unwrap_or(0), &self.norm_type)?;
         check_width(MODEL, "out_channels", self.out_channels)?;
         check_width(MODEL, "latent_channels", self.latent_channels)
     }
@@ -238,7 +247,7 @@ pub struct StructureEncoderConfig {
 impl StructureEncoderConfig {
     fn validate(&self) -> Result<()> {
         const MODEL: &str = "SparseStructureEncoder";
-        check_levels(MODEL, &self.channels, &self.norm_type)?;
+        check_levels(MODEL, &self.channels, self.channels.last().copied().unwrap_or(0), &self.norm_type)?;
         check_width(MODEL, "in_channels", self.in_channels)?;
         check_width(MODEL, "latent_channels", self.latent_channels)
     }
@@ -508,7 +517,7 @@ impl MeshDecoderConfig {
         self.trunk.validate()?;
         check_width(MODEL, "latent_channels", self.latent_channels)?;
         // Two halvings by four and two, and 32 groups to normalise at each width.
-        if self.trunk.model_channels % 256 != 0 {
+        if !self.trunk.model_channels.is_multiple_of(256) {
             return Err(Error::config(MODEL, "model_channels", self.trunk.model_channels, "a multiple of 256"));
         }
         Ok(())

@@ -2,9 +2,11 @@
 
 use burn::tensor::Tensor;
 use maquette_kernels::{
-    Activation, Conv3, Grid, Linear, activate, conv3_dense, gather_cells, layer_norm, linear, pixel_shuffle,
+    Activation, Conv3, Grid, Linear, RowGroups, activate, conv3_dense, gather_cells, group_norm, layer_norm, linear,
+    pixel_shuffle,
 };
 
+use super::config::NORM_GROUPS;
 use crate::{
     Result,
     loading::{Affine, Scope},
@@ -44,8 +46,34 @@ impl ResBlock {
 }
 
 /// Layer norm over each voxel's channels, then SiLU.
-pub(super) fn channel_norm_silu(x: Tensor<2>, norm: &Affine) -> Tensor<2> {
+fn channel_norm_silu(x: Tensor<2>, norm: &Affine) -> Tensor<2> {
     activate(layer_norm(x, Some(norm.pair()), DEFAULT_NORM_EPS), Activation::Silu)
+}
+
+/// The norm before the last layer. The blocks use channel layer norms whatever a description says; this one follows it.
+#[derive(Clone, Debug)]
+pub(super) struct OutNorm {
+    affine: Affine,
+    groups: Option<usize>,
+}
+
+impl OutNorm {
+    pub(super) fn load(scope: &Scope<'_>, channels: usize, norm_type: &str) -> Result<Self> {
+        let groups = (norm_type == "group").then_some(NORM_GROUPS);
+        Ok(Self { affine: scope.affine("out_layer.0", channels)?, groups })
+    }
+
+    /// Norm, then SiLU.
+    pub(super) fn forward_silu(&self, x: Tensor<2>, grid: Grid) -> Tensor<2> {
+        match self.groups {
+            None => channel_norm_silu(x, &self.affine),
+            Some(groups) => {
+                let batches = RowGroups::uniform(grid.batch, grid.rows() / grid.batch.max(1));
+                let x = group_norm(x, &batches, groups, self.affine.pair(), DEFAULT_NORM_EPS);
+                activate(x, Activation::Silu)
+            }
+        }
+    }
 }
 
 /// `UpsampleBlock3d`: convolution to eight times the channels, then a 3-D pixel shuffle.

@@ -6,12 +6,9 @@ use maquette_weights::TensorSource;
 
 use super::{
     StructureDecoderConfig,
-    structure_blocks::{ResBlock, UpsampleBlock, channel_norm_silu},
+    structure_blocks::{OutNorm, ResBlock, UpsampleBlock},
 };
-use crate::{
-    Error, Precision, Result,
-    loading::{Affine, Loading},
-};
+use crate::{Error, Precision, Result, loading::Loading};
 
 const MODEL: &str = "SparseStructureDecoder";
 
@@ -22,12 +19,13 @@ pub struct StructureDecoder {
     input_layer: Conv3,
     middle_block: Vec<ResBlock>,
     blocks: Vec<Block>,
-    out_norm: Affine,
+    out_norm: OutNorm,
     out_layer: Conv3,
     torso: FloatDType,
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one a block: a dozen exist")]
 enum Block {
     Residual(ResBlock),
     Upsample(UpsampleBlock),
@@ -64,7 +62,7 @@ impl StructureDecoder {
             input_layer: scope.conv3_dense("input_layer", config.latent_channels, first, FloatDType::F32)?,
             middle_block,
             blocks,
-            out_norm: scope.affine("out_layer.0", last)?,
+            out_norm: OutNorm::load(&scope, last, &config.norm_type)?,
             out_layer: scope.conv3_dense("out_layer.2", last, config.out_channels, FloatDType::F32)?,
             torso: precision.dtype(),
             config,
@@ -112,7 +110,7 @@ impl StructureDecoder {
                 }
             }
         }
-        let h = channel_norm_silu(h.cast(FloatDType::F32), &self.out_norm);
+        let h = self.out_norm.forward_silu(h.cast(FloatDType::F32), grid);
         Ok(rows_to_volume(conv3_dense(h, &self.out_layer, grid), grid))
     }
 }

@@ -6,12 +6,9 @@ use maquette_weights::TensorSource;
 
 use super::{
     StructureEncoderConfig,
-    structure_blocks::{DownsampleBlock, ResBlock, channel_norm_silu},
+    structure_blocks::{DownsampleBlock, OutNorm, ResBlock},
 };
-use crate::{
-    Error, Precision, Result,
-    loading::{Affine, Loading},
-};
+use crate::{Error, Precision, Result, loading::Loading};
 
 const MODEL: &str = "SparseStructureEncoder";
 
@@ -22,12 +19,13 @@ pub struct StructureEncoder {
     input_layer: Conv3,
     blocks: Vec<Block>,
     middle_block: Vec<ResBlock>,
-    out_norm: Affine,
+    out_norm: OutNorm,
     out_layer: Conv3,
     torso: FloatDType,
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one a block: a dozen exist")]
 enum Block {
     Residual(ResBlock),
     Downsample(DownsampleBlock),
@@ -81,7 +79,7 @@ impl StructureEncoder {
             input_layer: scope.conv3_dense("input_layer", config.in_channels, first, FloatDType::F32)?,
             blocks,
             middle_block,
-            out_norm: scope.affine("out_layer.0", last)?,
+            out_norm: OutNorm::load(&scope, last, &config.norm_type)?,
             out_layer: scope.conv3_dense("out_layer.2", last, 2 * config.latent_channels, FloatDType::F32)?,
             torso: precision.dtype(),
             config,
@@ -98,7 +96,10 @@ impl StructureEncoder {
     pub fn forward(&self, occupancy: Tensor<5>) -> Result<StructureDistribution> {
         let dims = occupancy.dims();
         let multiple = 1usize << (self.config.channels.len() - 1);
-        if dims[1] != self.config.in_channels || dims.contains(&0) || dims[2..].iter().any(|d| d % multiple != 0) {
+        if dims[1] != self.config.in_channels
+            || dims.contains(&0)
+            || dims[2..].iter().any(|d| !d.is_multiple_of(multiple))
+        {
             let expected = format!("[batch, {}, x, y, z] with edges that {multiple} divides", self.config.in_channels);
             return Err(Error::Input { model: MODEL, input: "occupancy", found: dims.to_vec(), expected });
         }
@@ -113,7 +114,7 @@ impl StructureEncoder {
         for block in &self.middle_block {
             h = block.forward(h, grid);
         }
-        let h = channel_norm_silu(h.cast(FloatDType::F32), &self.out_norm);
+        let h = self.out_norm.forward_silu(h.cast(FloatDType::F32), grid);
         let h = rows_to_volume(conv3_dense(h, &self.out_layer, grid), grid);
         let [batch, channels, nx, ny, nz] = h.dims();
         let half = |start: usize| h.clone().slice([0..batch, start..start + channels / 2, 0..nx, 0..ny, 0..nz]);

@@ -1,16 +1,9 @@
 //! Cases of picture preparation and of the picture encoder.
 
 use burn::tensor::{DType, Tensor, TensorData};
-use maquette_image::{
-    DEFAULT_MODEL_SIDE, DecodeOptions, IMAGENET_MEAN, IMAGENET_STD, Rgb, decode, normalise_chw, prepare,
-};
+use maquette_image::{DecodeOptions, IMAGENET_MEAN, IMAGENET_STD, Rgb, decode, normalise_chw, prepare};
 
-use super::{
-    Result, VerifyError,
-    checks::{Bound, Checks},
-    context::Context,
-    golden::Golden,
-};
+use super::{Result, VerifyError, checks::Checks, context::Context, golden::Golden};
 
 /// `p1_soft` of `p1_soft.in.png`.
 pub(super) fn picture_name(file: &str) -> Option<&str> {
@@ -69,8 +62,8 @@ pub(super) fn encoder_input(context: &Context<'_>, picture: &Rgb) -> Result<Tens
 /// `e2e/input.png`, prepared.
 pub(super) fn end_to_end_picture(context: &Context<'_>, checks: &mut Checks<'_>) -> Result<Rgb> {
     let picture = decode(&context.files.read("e2e/input.png")?, &DecodeOptions::default())?;
-    let found = prepare(&picture.pixels, DEFAULT_MODEL_SIDE)?;
     let expected = decode(&context.files.read("e2e/preprocessed.png")?, &DecodeOptions::default())?.pixels.to_rgb()?;
+    let found = prepare(&picture.pixels, expected.width())?;
     checks.identical("preprocessed", &bytes(found.rgb.data()), &bytes(expected.data()));
     Ok(found.rgb)
 }

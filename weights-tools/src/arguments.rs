@@ -49,7 +49,7 @@ pub struct Inspect {
 /// `verify`
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// A folder with a pipeline.json
+    /// A folder with a pipeline.json, or SyncHuman's with OneStage and SecondStage
     pub folder: PathBuf,
     /// Other model folders to look in for references to other repositories
     #[arg(long, value_name = "FOLDER")]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use maquette_weights::manifest::{Verdict, check};
-use maquette_weights::{Checkpoint, ModelFolder, SearchPlaces, difference};
+use maquette_weights::manifest::{Verdict, check, check_synchuman};
+use maquette_weights::{Checkpoint, ModelFolder, SearchPlaces, SyncHumanFolder, difference};
 use serde_json::{Value, json};
 
 use crate::arguments::{Diff, Inspect, Verify};
@@ -114,8 +114,12 @@ fn folder(path: &Path, as_json: bool) -> Result<bool, Failure> {
 /// Compares every model with its manifest.
 pub fn verify(arguments: &Verify) -> Result<bool, Failure> {
     let places: SearchPlaces = fetch::places(&arguments.sibling);
-    let folder = ModelFolder::open_with(&arguments.folder, places)?;
-    let report = check(&folder);
+    let is_synchuman = ["OneStage", "ckpts/OneStage"].iter().any(|p| arguments.folder.join(p).is_dir());
+    let report = if is_synchuman {
+        check_synchuman(&SyncHumanFolder::open(&arguments.folder, places)?)
+    } else {
+        check(&ModelFolder::open_with(&arguments.folder, places)?)
+    };
     for model in &report.models {
         match &model.verdict {
             Verdict::Compared(id, comparison) if comparison.is_match() => {

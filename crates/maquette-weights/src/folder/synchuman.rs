@@ -172,6 +172,30 @@ mod tests {
     }
 
     #[test]
+    fn components_are_compared_with_the_manifest_of_their_role() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = crate::manifest::Manifest::named("synchuman/onestage_sparse_structure_decoder").unwrap();
+        let component = dir.path().join("OneStage/sparse_structure_decoder");
+        crate::synthesize::checkpoint(&manifest, &component.join("model"), 1, &mut |_| {}).unwrap();
+        fs::rename(component.join("model.json"), component.join("config.json")).unwrap();
+        let metadata = r#"{"num_views":5,"metadata":{"sparse_structure_decoder":{"class":"D","subdir":"sparse_structure_decoder"},
+            "feature_extractor":{"class":"F","subdir":"feature_extractor"}}}"#;
+        write(
+            dir.path(),
+            &[
+                ("OneStage/pipeline_config.json", metadata.as_bytes()),
+                ("SecondStage/pipeline.json", br#"{"name":"P","args":{"models":{}}}"#),
+            ],
+        );
+        let check =
+            || crate::manifest::check_synchuman(&SyncHumanFolder::open(dir.path(), SearchPlaces::default()).unwrap());
+        let report = check();
+        assert!(report.is_good() && report.models.len() == 1, "{report:?}");
+        fs::write(component.join("model.safetensors"), empty_safetensors()).unwrap();
+        assert!(!check().is_good());
+    }
+
+    #[test]
     fn a_component_may_not_leave_the_folder() {
         let dir = tempfile::tempdir().unwrap();
         write(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Manifest;
-use crate::{Checkpoint, CheckpointRef, DType, ModelConfig, ModelFolder, Result, TensorInfo, nearest};
+use crate::{Checkpoint, CheckpointRef, DType, ModelConfig, ModelFolder, Result, SyncHumanFolder, TensorInfo, nearest};
 
 /// How a checkpoint's tensors differ from what its network needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -151,6 +151,27 @@ pub fn check(folder: &ModelFolder) -> FolderReport {
         models.push(report("image_cond_checkpoint", reference));
     }
     FolderReport { models, unknown_fields: folder.pipeline().unknown.clone() }
+}
+
+/// Components of SyncHuman's first stage that hold no weights.
+const WITHOUT_WEIGHTS: [&str; 1] = ["feature_extractor"];
+
+/// Checks both stages of a SyncHuman folder against the manifests.
+pub fn check_synchuman(folder: &SyncHumanFolder) -> FolderReport {
+    let mut report = check(&folder.second_stage);
+    for component in folder.one_stage.components.keys().filter(|c| !WITHOUT_WEIGHTS.contains(&c.as_str())) {
+        let verdict = folder.one_stage.component(component).and_then(|reference| {
+            let checkpoint = reference.open()?;
+            // The descriptions of these components are whole diffusers files; the component's role says what it must hold.
+            Ok(match Manifest::named(&format!("synchuman/onestage_{component}")) {
+                Ok(manifest) => Verdict::Compared(manifest.id.clone(), Comparison::of(checkpoint.infos(), &manifest)),
+                Err(_) => Verdict::Unknown { tensors: checkpoint.names().len() },
+            })
+        });
+        report.models.push(ModelReport { key: component.clone(), verdict: verdict.unwrap_or_else(Verdict::Failed) });
+    }
+    report.unknown_fields.extend(folder.one_stage.unknown.iter().cloned());
+    report
 }
 
 fn report(key: &str, reference: Result<CheckpointRef>) -> ModelReport {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::strict_json::{self, UniqueMap};
 use crate::{DType, Error, Format, Result, TensorInfo};
 
-pub use check::{Comparison, FolderReport, ModelReport, Verdict, check};
+pub use check::{Comparison, FolderReport, ModelReport, Verdict, check, check_synchuman};
 
 /// The tensors of one network.
 #[derive(Clone, Debug, PartialEq)]

@@ -74,7 +74,7 @@ fn verify_tells_good_folders_from_bad_ones() {
         "missing input_layer.bias F32 [768]   nearest: input_layer.bais",
         "extra input_layer.bais",
         "misshapen input_layer.weight: expected F32 [768, 8], found F32 [768, 9]",
-        "and 78 more",
+        "and 80 more",
         "FAILED   rf",
     ] {
         assert!(text.contains(part), "{part} not in {text}");

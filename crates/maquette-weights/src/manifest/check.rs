@@ -47,6 +47,8 @@ impl Comparison {
             .iter()
             .map(|n| (manifest.tensors[*n].clone(), like(n, &mut strangers.iter().map(|s| s.name.as_str()))))
             .collect();
+        // Slips first: a list that is cut must not hide them.
+        comparison.missing.sort_by_key(|(_, nearest)| nearest.is_none());
         comparison.extra =
             strangers.iter().map(|s| ((*s).clone(), like(&s.name, &mut absent.iter().copied()))).collect();
         comparison

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use burn::tensor::{Device, Tensor};
 use maquette_mesh::bake::{FloatTexture, MipTexture, total_variation};
 
-use super::{BakePlan, BakeProgress, BakedTexture, plan::Step};
+use super::{BakePlan, BakeProgress, BakedTexture};
 use crate::{
     Error,
     buffers::{read_floats, read_words, upload_floats},
@@ -48,14 +48,21 @@ pub(super) async fn collect(
 /// Sums over texels: pull and weight a channel.
 type Sums = Vec<FloatTexture>;
 
-/// Adds what a view asks of the texels; returns its mean |r|.
-fn add_view(chain: &MipTexture, view: &View, share: f32, step: &Step, pulls: &mut Sums, weights: &mut Sums) -> f64 {
+/// Adds what a view asks of the texels, with weight 1 or 1 / max(|r|, rounding); returns its mean |r|.
+fn add_view(
+    chain: &MipTexture,
+    view: &View,
+    share: f32,
+    rounding: Option<f32>,
+    pulls: &mut Sums,
+    weights: &mut Sums,
+) -> f64 {
     let mut loss = 0.0f64;
     for (color, (uv, change)) in view.colors.iter().zip(&view.places) {
         let value = chain.sample(*uv, change);
         let r: [f32; 3] = std::array::from_fn(|k| value[k] - color[k]);
         loss += r.iter().map(|x| f64::from(x.abs())).sum::<f64>();
-        let weight = r.map(|x| if step.pass == 0 { share } else { share / x.abs().max(step.rounding) });
+        let weight = r.map(|x| rounding.map_or(share, |least| share / x.abs().max(least)));
         chain.taps(*uv, change, |tap| {
             for k in 0..3 {
                 pulls[tap.level].texels[tap.texel][k] += tap.weight * weight[k] * r[k];
@@ -108,14 +115,16 @@ pub(super) fn solve(
     let mut chain = MipTexture::new(texture.clone())?;
     let mut held = texture.clone();
     let mut seen = Vec::new();
-    let mut met = 0.0;
+    let (mut met, mut before) = (0.0, 0.0);
     let passes = plan.passes.len() + 1;
     for step in plan.steps(views.len()) {
         let (mut pulls, mut weights) = (chain.zero_gradients(), chain.zero_gradients());
         let [first, stride] = step.subset;
+        let rounding = step.rounding(before);
         let subset: Vec<&View> = views.iter().skip(first).step_by(stride).copied().collect();
         for view in &subset {
-            met += add_view(&chain, view, share(view), &step, &mut pulls, &mut weights) / views.len() as f64;
+            met += add_view(&chain, view, share(view), (step.pass > 0).then_some(rounding), &mut pulls, &mut weights)
+                / views.len() as f64;
         }
         let factor = views.len() as f32 / subset.len() as f32;
         let (mut pulls, mut weights) = (fold(pulls), fold(weights));
@@ -132,7 +141,7 @@ pub(super) fn solve(
             seen = weights.texels.iter().map(|w| w[0]).collect();
         } else {
             let weight = step.smoothness * samples as f32 / (size * (size - 1)) as f32;
-            add_variation(&chain.levels()[0], weight, step.rounding, &mut pulls, &mut weights);
+            add_variation(&chain.levels()[0], weight, rounding, &mut pulls, &mut weights);
         }
         let mut ahead = chain.levels()[0].clone();
         for i in 0..size * size {
@@ -146,7 +155,7 @@ pub(super) fn solve(
         chain = MipTexture::new(ahead)?;
         if step.last {
             let progress = BakeProgress { pass: step.pass, passes, photometric: met };
-            met = 0.0;
+            (before, met) = (met, 0.0);
             if on_pass(&progress).is_break() {
                 break;
             }

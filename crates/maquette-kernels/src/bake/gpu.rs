@@ -158,8 +158,7 @@ impl<'a> Solver<'a> {
     }
 
     /// Residuals of a subset of the views; the sums by texel unless `mode` is "loss", and Σ share · |r|.
-    fn residuals(&self, mode: &str, step: Option<&Step>) -> (Vec<[CubeTensor; 2]>, CubeTensor) {
-        let ([first, stride], rounding) = step.map_or(([0, 1], 1.0), |step| (step.subset, step.rounding));
+    fn residuals(&self, mode: &str, [first, stride]: [usize; 2], rounding: f32) -> (Vec<[CubeTensor; 2]>, CubeTensor) {
         // Sums of pulls stay below 2³⁰ whatever the residuals, those of weights (without a sign) too.
         let units = (f32::exp2(30.0) / self.reach).min(MOST_UNITS);
         let weight_units = (f32::exp2(30.0) * rounding / self.reach).min(MOST_UNITS);
@@ -204,8 +203,9 @@ impl<'a> Solver<'a> {
     }
 
     /// One step; returns its Σ share · |r|.
-    fn step(&self, step: &Step) -> CubeTensor {
-        let (sums, losses) = self.residuals(if step.pass == 0 { "start" } else { "step" }, Some(step));
+    fn step(&self, step: &Step, rounding: f32) -> CubeTensor {
+        let mode = if step.pass == 0 { "start" } else { "step" };
+        let (sums, losses) = self.residuals(mode, step.subset, rounding);
         let [first, stride] = step.subset;
         let factor = self.views.len() as f32 / self.views.len().saturating_sub(first).div_ceil(stride).max(1) as f32;
         let smoothness = step.smoothness * self.samples as f32 / (self.size * (self.size - 1)) as f32;
@@ -214,7 +214,7 @@ impl<'a> Solver<'a> {
             let next = self.buffers.words(self.texels());
             let chain = &self.chains[channel];
             let mut info = vec![self.size as u32];
-            info.extend([factor, step.rate, smoothness, step.rounding].map(f32::to_bits));
+            info.extend([factor, step.rate, smoothness, rounding].map(f32::to_bits));
             run("bake_step", &[], &[chain, pulls, weights, &self.held[channel], &next], info, groups);
             let info = vec![self.texels() as u32, step.momentum.to_bits()];
             run("bake_advance", &[], &[chain, &self.textures[channel], &next], info, groups);
@@ -257,15 +257,16 @@ pub(super) async fn solve(
     let mut solver = Solver::new(buffers, size, batches).await?;
     let passes = plan.passes.len() + 1;
     let mut seen = solver.held[0].clone();
-    let mut losses = Vec::new();
+    let (mut losses, mut before) = (Vec::new(), 0.0);
     for step in plan.steps(solver.views.len()) {
-        losses.push(solver.step(&step));
+        losses.push(solver.step(&step, step.rounding(before)));
         if step.pass == 0 {
             // The next step starts its running mean anew.
             seen = std::mem::replace(&mut solver.held[0], buffers.ramp(size * size, 0, 0));
         }
         if step.last {
             let photometric = solver.mean(std::mem::take(&mut losses)).await?;
+            before = photometric;
             if on_pass(&BakeProgress { pass: step.pass, passes, photometric }).is_break() {
                 break;
             }
@@ -276,7 +277,7 @@ pub(super) async fn solve(
         put_plane(buffers, chain, texture, size);
     }
     solver.halve();
-    let (_, sums) = solver.residuals("loss", None);
+    let (_, sums) = solver.residuals("loss", [0, 1], 1.0);
     let photometric = solver.mean(vec![sums]).await?;
     let variation = solver.variation().await?;
     let planes: Vec<Tensor<2>> =

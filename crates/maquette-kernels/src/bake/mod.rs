@@ -4,9 +4,10 @@
 //! plus 0.01 × [`maquette_mesh::bake::total_variation`]): least absolute differences with a linear model (trilinear
 //! samples). The solver majorises: around the present texture every |r| lies below a parabola with weight 1 / max(|r|, ε),
 //! and, because the weights of a sample's texels add up to 1, the sum of the parabolas lies below a separable one, whose
-//! minimum is one division a texel. The first pass (weight 1) is the weighted back-projection; then a few passes that step
-//! after every third of the views, then whole passes; each step looks ahead with momentum. Ten passes over the views reach
-//! the loss of the reference's 2,500 Adam steps. The order is fixed and sums are whole numbers: results repeat.
+//! minimum is one division a texel. The first pass (weight 1) is the weighted back-projection; then passes that step after
+//! every third of the views, then whole passes; each step looks ahead with momentum, and ε shrinks with the residuals.
+//! Sixteen passes over the views come to the loss of the reference's 2,500 Adam steps. The order is fixed and sums are whole
+//! numbers: results repeat.
 //!
 //! Pixels count where the mesh is and the picture, on black, is not 0. (The reference also counts pixels beside the mesh:
 //! they pull the texel at (0, 0).) Textures have row 0 at v = 0.
@@ -31,6 +32,10 @@ use crate::{
 /// Smallest and largest side of a texture.
 pub const SIDES: std::ops::RangeInclusive<usize> = 16..=8192;
 
+/// Least sum of sample weights (1 = one pixel says everything about the texel) below which a texel counts as unseen: pixels
+/// at grazing angles sample levels so coarse that they touch the whole atlas.
+pub const LEAST_SEEN: f32 = 0.02;
+
 /// Observed pixels with their places in the texture, collected view by view.
 pub struct Observations {
     size: usize,
@@ -48,7 +53,7 @@ enum Store {
 pub struct BakedTexture {
     /// `[S, S, 3]`, row 0 at v = 0, not clamped.
     pub texels: Tensor<3>,
-    /// How much the views say about each texel `[S, S]`; 0 = nothing.
+    /// How much the views say about each texel `[S, S]`, in pixels; below [`LEAST_SEEN`] it is a guess.
     pub seen: Tensor<2>,
     /// Mean absolute difference between the textured mesh and the observations (mean over views).
     pub photometric: f64,
@@ -148,7 +153,7 @@ impl Observations {
 }
 
 impl BakedTexture {
-    /// Reads the texture back and fills the texels that no view says anything about: `rings` texels outwards from the seen
+    /// Reads the texture back and fills the texels that no view says much about: `rings` texels outwards from the seen
     /// ones by neighbours' means, the rest from coarser means.
     ///
     /// # Errors
@@ -156,7 +161,7 @@ impl BakedTexture {
     pub async fn into_texture(self, rings: usize) -> Result<FloatTexture, Error> {
         let [height, width, _] = self.texels.dims();
         let texels = read_floats(self.texels).await?.as_chunks::<3>().0.to_vec();
-        let covered: Vec<bool> = read_floats(self.seen).await?.into_iter().map(|seen| seen > 0.0).collect();
+        let covered: Vec<bool> = read_floats(self.seen).await?.into_iter().map(|seen| seen >= LEAST_SEEN).collect();
         let mut texture = FloatTexture { width, height, texels };
         dilate(&mut texture, &covered, rings);
         Ok(texture)

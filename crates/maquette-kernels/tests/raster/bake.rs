@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use maquette_kernels::bake::{BakePlan, BakeProgress, BakedTexture, Observations, PassPlan, sample_texture};
+use maquette_kernels::bake::{
+    BakePlan, BakeProgress, BakedTexture, LEAST_SEEN, Observations, PassPlan, sample_texture,
+};
 use maquette_kernels::mesh_raster::{CoordinatePictures, FacePictures, Faces, rasterise, transform_corners};
 use maquette_mesh::bake::{
     FloatTexture, MipTexture, Observation, photometric_gradient, photometric_loss, total_variation,
@@ -216,9 +218,9 @@ fn held_out_psnr(texture: &FloatTexture, size: usize, device: &Device) -> f64 {
 }
 
 #[test]
-fn ten_passes_reach_the_loss_of_the_references_2500_steps() {
+fn sixteen_passes_come_to_the_loss_of_the_references_2500_steps() {
     let (size, device) = (32, best());
-    for noise in [0.0, 0.06] {
+    for noise in [0.0, 0.01, 0.06] {
         let observed = observe(size, &cameras(0..12, 12), 64, noise, &device);
         let defined = Defined::new(&observed);
         let views = defined.views(&observed);
@@ -229,9 +231,14 @@ fn ten_passes_reach_the_loss_of_the_references_2500_steps() {
         let psnr = [&texture, &theirs].map(|t| held_out_psnr(t, size, &device));
         println!("noise {noise}: loss {ours:.5}, reference {reference:.5}; PSNR {psnr:.2?} dB; passes {told:.4?}");
         assert!((baked.loss - ours).abs() <= 1e-5, "the reported loss {} is that of the definition {ours}", baked.loss);
-        assert!(ours <= reference * 1.001, "noise {noise}: {ours} against {reference}");
-        assert!(psnr[0] >= psnr[1] - 0.5, "noise {noise}: PSNR {psnr:?}");
-        assert_eq!(told.len(), 10);
+        // The reference goes over these few pictures 208 times; noise-free losses are total variation and bytes' rounding.
+        assert!(
+            ours <= reference * if noise == 0.0 { 1.015 } else { 1.004 },
+            "noise {noise}: {ours} against {reference}"
+        );
+        // Beyond 45 dB the difference is below a byte's step.
+        assert!(psnr[0] >= (psnr[1] - 0.3).min(45.0), "noise {noise}: PSNR {psnr:?}");
+        assert_eq!(told.len(), 16);
     }
 }
 
@@ -246,7 +253,7 @@ fn the_gpu_solves_as_the_definition_does() {
     let (x, y) = (floats(&a.texels), floats(&b.texels));
     let mean = x.iter().zip(&y).map(|(x, y)| f64::from((x - y).abs())).sum::<f64>() / x.len() as f64;
     assert!(mean <= 1e-3, "mean difference {mean}");
-    let seen = |t: &BakedTexture| floats(&t.seen).iter().filter(|s| **s > 0.0).count();
+    let seen = |t: &BakedTexture| floats(&t.seen).iter().filter(|s| **s >= LEAST_SEEN).count();
     assert!(seen(&a).abs_diff(seen(&b)) <= 8);
     // Whole-number sums do not depend on the order of work.
     let (again, _) = bake(&observe(size, &views, 48, 0.05, &device), size, &BakePlan::default(), &device);
@@ -272,17 +279,19 @@ fn sampling_equals_the_reference() {
 fn views_may_come_in_batches_and_unseen_texels_are_filled() {
     for device in all() {
         let size = 32;
-        let views = cameras(0..4, 4);
+        // From below only: the upper half stays unseen.
+        let views = cameras(0..2, 16);
         let plan = BakePlan { passes: vec![PassPlan { subsets: 2, momentum: 0.5 }], ..BakePlan::default() };
-        let (whole, _) = bake(&observe(size, &views, 40, 0.0, &device), size, &plan, &device);
+        let (whole, _) = bake(&observe(size, &views, 64, 0.0, &device), size, &plan, &device);
         let mut observations = Observations::new(size, &device).expect("valid size");
-        for part in views.chunks(3) {
-            let observed = observe(size, part, 40, 0.0, &device);
+        for part in views.chunks(1) {
+            let observed = observe(size, part, 64, 0.0, &device);
             block_on(observations.add(&observed.rgb, &observed.pictures, &observed.coordinates)).expect("same shapes");
         }
         let baked = block_on(observations.solve(&plan, &mut |_| ControlFlow::Continue(()))).expect("observed");
         assert!(max_diff(&floats(&baked.texels), &floats(&whole.texels)) <= 1e-5);
-        assert!(floats(&baked.seen).contains(&0.0), "the atlas has gaps");
+        let unseen = floats(&baked.seen).iter().filter(|seen| **seen < LEAST_SEEN).count();
+        assert!(unseen > size * size / 10, "the upper half is unseen: {unseen}");
         let filled = block_on(baked.into_texture(4)).expect("readable");
         assert!(filled.texels.iter().all(|t| t.iter().sum::<f32>() > 0.05), "no texel stays black");
     }

@@ -44,7 +44,7 @@ pub struct Observations {
 }
 
 enum Store {
-    Gpu(Buffers, Vec<gpu::Batch>),
+    Gpu(Box<Buffers>, Vec<gpu::Batch>),
     Cpu(Vec<cpu::View>),
 }
 
@@ -76,7 +76,7 @@ impl Observations {
         let store = match Buffers::on(device) {
             Some(buffers) => {
                 gpu::check_size(&buffers, size)?;
-                Store::Gpu(buffers, Vec::new())
+                Store::Gpu(Box::new(buffers), Vec::new())
             }
             None => Store::Cpu(Vec::new()),
         };

@@ -285,6 +285,6 @@ fn impossible_batches_are_refused() {
     assert!(block_on(render_gaussians(&scene, &[])).is_err());
     assert!(block_on(render_gaussians(&scene, &[orbit(1, [0, 4], 0.0)])).is_err());
     assert!(block_on(render_gaussians(&scene, &[orbit(1, [8, 4], 0.0), orbit(1, [4, 8], 0.0)])).is_err());
-    let wrong = GaussianTensors { opacities: scene.opacities.clone().slice([0..2]), ..scene };
+    let wrong = GaussianTensors { opacities: scene.opacities.clone().narrow(0, 0, 2), ..scene };
     assert!(block_on(render_gaussians(&wrong, &[orbit(1, [8, 4], 0.0)])).is_err());
 }

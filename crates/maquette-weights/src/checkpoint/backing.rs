@@ -45,6 +45,21 @@ impl Backing {
         Ok(Self::Mapped(Arc::new(map)))
     }
 
+    /// Maps the pages under a byte range in one go: whoever asks for a tensor reads all of it, and one call costs less than a
+    /// fault every few pages.
+    #[cfg(feature = "native")]
+    pub(crate) fn prefault(&self, start: usize, end: usize) {
+        #[cfg(target_os = "linux")]
+        if let Self::Mapped(map) = self
+            && end - start >= 1 << 16
+        {
+            // Older kernels refuse; the pages then come in one by one.
+            let _ = map.advise_range(memmap2::Advice::PopulateRead, start, end - start);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (start, end);
+    }
+
     /// Lets go of the mapped pages under a byte range.
     #[cfg(feature = "native")]
     pub(crate) fn release(&self, start: usize, end: usize) {

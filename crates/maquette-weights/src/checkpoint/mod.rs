@@ -272,6 +272,10 @@ impl Checkpoint {
             });
         };
         let entry = &self.entries[*index];
+        #[cfg(feature = "native")]
+        if let Storage::Span { part, start, end } = &entry.storage {
+            self.parts[*part].prefault(*start, *end);
+        }
         Ok(match &entry.storage {
             Storage::Span { part, start, end } => {
                 TensorView::new(&entry.info, Cow::Borrowed(&self.parts[*part].bytes()[*start..*end]))

@@ -26,6 +26,17 @@ impl Buffers {
         Some(Self { like: cube(&anchor)?, most_words })
     }
 
+    /// Checks that one buffer can hold the product of `sizes` words (multiplied in 64 bits: browsers count in 32).
+    pub(crate) fn fits(&self, what: &'static str, sizes: &[usize]) -> Result<(), Error> {
+        let words = sizes.iter().fold(1u64, |product, size| product.saturating_mul(*size as u64));
+        if words <= self.most_words {
+            return Ok(());
+        }
+        let most = self.most_words;
+        let detail = format!("{words} words, the device's largest buffer has {most}; handle fewer views at once");
+        Err(Error::OutOfRange { what, detail })
+    }
+
     /// `length` words (at least one), not yet written.
     pub(crate) fn words(&self, length: usize) -> CubeTensor {
         empty(&self.like, [length.max(1)], DType::U32)

@@ -38,15 +38,7 @@ fn chain_length(size: usize) -> usize {
 }
 
 pub(super) fn check_size(buffers: &Buffers, size: usize) -> Result<(), Error> {
-    fits(buffers, "texture size", chain_length(size))
-}
-
-fn fits(buffers: &Buffers, what: &'static str, words: usize) -> Result<(), Error> {
-    if words as u64 <= buffers.most_words {
-        return Ok(());
-    }
-    let most = buffers.most_words;
-    Err(Error::OutOfRange { what, detail: format!("{words} words, the device's largest buffer has {most}") })
+    buffers.fits("texture size", &[chain_length(size)])
 }
 
 fn elsewhere() -> Error {
@@ -72,7 +64,7 @@ pub(super) async fn collect(
     let places = buffers.ramp(views + 1, 0, (height * width) as u32);
     let starts = read_words::<1>(int_tensor(buffers.gather(&offsets, &places, views + 1))).await?;
     let count = starts.last().map_or(0, |end| *end as usize);
-    fits(buffers, "samples of a batch of views", count * SAMPLE_WORDS)?;
+    buffers.fits("samples of a batch of views", &[count, SAMPLE_WORDS])?;
     let samples = buffers.words(count * SAMPLE_WORDS);
     if count > 0 {
         let uv = cube_f32(&coordinates.uv).ok_or_else(elsewhere)?;
@@ -309,7 +301,7 @@ pub(super) fn sample_texture(
     let [views, height, width, _] = coordinates.uv.dims();
     check_size(buffers, size)?;
     let pixels = views * height * width;
-    fits(buffers, "sampled pictures", 4 * pixels)?;
+    buffers.fits("sampled pictures", &[4, pixels])?;
     let mut chains = Vec::with_capacity(3);
     for channel in 0..3 {
         let plane = texture.clone().slice([0..size, 0..size, channel..channel + 1]).reshape([size * size]);

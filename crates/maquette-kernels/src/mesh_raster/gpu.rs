@@ -29,7 +29,7 @@ pub(super) fn transform_corners(
     matrices: &[Matrix4],
 ) -> Result<Tensor<3>, Error> {
     let (corners, views) = (positions.dims()[0], matrices.len());
-    fits(buffers, "clip-space corners", views * corners * 4)?;
+    buffers.fits("clip-space corners", &[views, corners, 4])?;
     let flat: Vec<f32> = matrices.iter().flat_map(|m| m.as_flattened().to_vec()).collect();
     let matrices = cube_f32(&upload_floats(flat, [views, 16], &positions.device())).ok_or_else(elsewhere)?;
     let positions = cube_f32(positions).ok_or_else(elsewhere)?;
@@ -37,17 +37,6 @@ pub(super) fn transform_corners(
     let info = vec![corners as u32, views as u32];
     run("raster_transform", &[], &[&positions, &matrices, &clip], info, (views * corners).div_ceil(LANES));
     Ok(tensor(clip))
-}
-
-fn fits(buffers: &Buffers, what: &'static str, words: usize) -> Result<(), Error> {
-    if words as u64 <= buffers.most_words {
-        return Ok(());
-    }
-    let most = buffers.most_words;
-    Err(Error::OutOfRange {
-        what,
-        detail: format!("{words} words, the device's largest buffer has {most}; use fewer views at once"),
-    })
 }
 
 /// Faces and clip-space corners as buffers.
@@ -120,8 +109,8 @@ pub(super) fn rasterise(
 ) -> Result<FacePictures, Error> {
     let scene = Scene::new(clip, faces)?;
     let (views, [w, h]) = (scene.views, size.map(|side| side as usize));
-    fits(buffers, "mesh pictures", views * w * h * 2)?;
-    fits(buffers, "faces of all views", views * scene.count)?;
+    buffers.fits("mesh pictures", &[views, w, h, 2])?;
+    buffers.fits("faces of all views", &[views, scene.count])?;
     let ids = scene.cover(buffers, size);
     let (bary, depth) = (buffers.floats([views, h, w, 2]), buffers.floats([views, h, w]));
     let info = vec![views as u32, size[0], size[1], scene.corners as u32];
@@ -140,7 +129,7 @@ pub(super) fn texture_coordinates(
     uvs: &Tensor<2>,
 ) -> Result<CoordinatePictures, Error> {
     let [views, w, h] = pictures.shape();
-    fits(buffers, "texture coordinate pictures", views * w * h * 4)?;
+    buffers.fits("texture coordinate pictures", &[views, w, h, 4])?;
     let (uv, derivatives) = (buffers.floats([views, h, w, 2]), buffers.floats([views, h, w, 4]));
     if pictures.faces.is_empty() {
         buffers.fill(&uv, views * w * h * 2, 0, 0);
@@ -163,11 +152,10 @@ pub(super) fn interpolate(
     attributes: &Tensor<2>,
 ) -> Result<Tensor<4>, Error> {
     let ([views, w, h], channels) = (pictures.shape(), attributes.dims()[1]);
-    let words = views * w * h * channels;
-    fits(buffers, "attribute pictures", words)?;
+    buffers.fits("attribute pictures", &[views, w, h, channels])?;
     let y = buffers.floats([views, h, w, channels]);
     if pictures.faces.is_empty() || channels == 0 {
-        buffers.fill(&y, words, 0, 0);
+        buffers.fill(&y, views * w * h * channels, 0, 0);
         return Ok(tensor(y));
     }
     let attributes = cube_f32(attributes).ok_or_else(elsewhere)?;
@@ -192,7 +180,7 @@ pub(super) fn count_visible(
     }
     let counts = buffers.ramp(count, 0, 0);
     let at_once = (VISIBLE_BYTES / (8 * pixels + 4 * count + 16 * faces.corners()).max(1)).max(1);
-    fits(buffers, "mesh picture", pixels)?;
+    buffers.fits("mesh picture", &[pixels])?;
     for matrices in matrices.chunks(at_once) {
         let views = matrices.len();
         let scene = Scene::new(&transform_corners(buffers, positions, matrices)?, faces)?;

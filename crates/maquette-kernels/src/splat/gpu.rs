@@ -107,16 +107,8 @@ pub(super) async fn render(
 ) -> Result<SplatPictures, Error> {
     let [w, h] = size.map(|side| side as usize);
     let most = buffers.most_words;
-    let needed = [(views.len() * 3 * w * h) as u64, (gaussians.len() * SPLAT_WORDS) as u64].into_iter().max();
-    if needed.is_some_and(|words| words > most) {
-        let n = gaussians.len();
-        let detail = format!(
-            "{} views of {w} x {h} of {n} Gaussians exceed {} bytes, the device's largest buffer; render fewer at once",
-            views.len(),
-            4 * most
-        );
-        return Err(Error::OutOfRange { what: "splat batch", detail });
-    }
+    buffers.fits("pictures of splats", &[views.len(), 3, w, h])?;
+    buffers.fits("projected Gaussians", &[gaussians.len(), SPLAT_WORDS])?;
     let rgb = buffers.floats([views.len(), 3, h, w]);
     let transmittance = buffers.floats([views.len(), h, w]);
     let mut tile_entries = Vec::with_capacity(views.len());

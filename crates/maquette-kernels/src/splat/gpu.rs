@@ -219,3 +219,56 @@ impl Picture {
         self.paint(buffers, &nothing, &list, 0, view, at, 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use maquette_gpu::{AdapterChoice, Gpu, OpenOptions};
+    use maquette_mesh::{
+        Gaussians,
+        camera::{OrbitCamera, multiply},
+    };
+    use pollster::block_on;
+
+    use super::*;
+    use crate::buffers::read_floats;
+
+    /// Splats that cover most of the picture each.
+    fn large_splats(n: usize) -> Gaussians {
+        let wave = |i: usize, k: usize| ((i * 7 + k * 13) as f32 * 0.618).fract() - 0.5;
+        Gaussians {
+            means: (0..n).map(|i| [wave(i, 0), wave(i, 1), wave(i, 2)]).collect(),
+            scales: vec![[0.3, 0.25, 0.2]; n],
+            quats: vec![[1.0, 0.0, 0.0, 0.0]; n],
+            opacities: vec![0.02; n],
+            f_dc: (0..n).map(|i| [4.0 * wave(i, 3), wave(i, 4), wave(i, 5)]).collect(),
+        }
+    }
+
+    #[test]
+    fn lists_beyond_a_buffer_are_painted_in_bands_without_loss() {
+        let Ok(gpu) = block_on(Gpu::open(&AdapterChoice::default(), OpenOptions::default())) else { return };
+        let gaussians = GaussianTensors::upload(&large_splats(2000), gpu.device()).expect("valid");
+        let camera = OrbitCamera::hammersley(3, 7);
+        let view = GaussianView {
+            view: camera.view(),
+            proj_view: multiply(&camera.projection(0.8, 1.6), &camera.view()),
+            tan_half_fov: [camera.tan_half_fov(); 2],
+            size: [96, 96],
+            background: 0.5,
+            kernel_size: 0.1,
+        };
+        let pictures = |most_words: Option<u64>| {
+            let mut buffers = Buffers::on(gpu.device()).expect("a GPU");
+            buffers.most_words = most_words.unwrap_or(buffers.most_words);
+            let views = [view.clone(), GaussianView { background: 0.0, ..view.clone() }];
+            let pictures = block_on(render(&buffers, &gaussians, &views, view.size))?;
+            let rgb = block_on(read_floats(pictures.rgb))?;
+            Ok::<_, Error>((rgb, pictures.tile_entries))
+        };
+        // Two pictures are 55,296 words.
+        let (whole, entries) = pictures(None).expect("fits");
+        assert!(entries[0] > 55_296, "{entries:?} entries would fit");
+        let limited = pictures(Some(55_296)).expect("in bands");
+        assert_eq!(limited, (whole, entries));
+    }
+}

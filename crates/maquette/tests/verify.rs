@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use maquette::verify::{BuiltinGoldens, GoldenFiles, GoldenFolder, Report, Verdict, VerifyOptions, verify};
+use maquette_gpu::{AdapterChoice, Gpu, GpuError, OpenOptions};
 use maquette_models::Precision;
 
 /// The full set if it is there, else the part of it that the repository carries.
@@ -14,8 +15,8 @@ fn goldens() -> PathBuf {
     if full.join("cases").is_dir() { full } else { root.join("tests/goldens/trellis") }
 }
 
-fn run(files: &dyn GoldenFiles, precision: Precision, only: Option<&str>) -> Report {
-    let options = VerifyOptions { device: Device::flex(), precision, only: only.map(str::to_owned) };
+fn run(files: &dyn GoldenFiles, device: Device, precision: Precision) -> Report {
+    let options = VerifyOptions { device, precision, only: None };
     let report = pollster::block_on(verify(files, &options, &mut |row| {
         println!(
             "{:28} {:28} {:>9} max {:9.2e} rel {:9.2e} {:?} {:?} {}",
@@ -46,15 +47,39 @@ fn assert_passed(report: &Report) {
 
 #[test]
 fn the_definition_equals_the_reference_in_every_case() {
-    assert_passed(&run(&GoldenFolder::new(goldens()), Precision::F32, None));
+    assert_passed(&run(&GoldenFolder::new(goldens()), Device::flex(), Precision::F32));
 }
 
 #[test]
 fn half_precision_stays_close_to_the_definition() {
-    assert_passed(&run(&GoldenFolder::new(goldens()), Precision::F16, None));
+    assert_passed(&run(&GoldenFolder::new(goldens()), Device::flex(), Precision::F16));
 }
 
 #[test]
 fn the_builtin_set_needs_no_files_and_passes() {
-    assert_passed(&run(&BuiltinGoldens, Precision::F32, None));
+    assert_passed(&run(&BuiltinGoldens, Device::flex(), Precision::F32));
+}
+
+/// The machine's adapter, which may be a software one; none on a machine without a driver.
+fn adapter() -> Option<Gpu> {
+    match pollster::block_on(Gpu::open(&AdapterChoice::default(), OpenOptions::default())) {
+        Ok(gpu) => Some(gpu),
+        Err(GpuError::NoAdapter { .. }) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn the_adapter_computes_the_definition_in_every_case() {
+    if let Some(gpu) = adapter() {
+        println!("{}", gpu.capabilities().name);
+        assert_passed(&run(&GoldenFolder::new(goldens()), gpu.device().clone(), Precision::F32));
+    }
+}
+
+#[test]
+fn the_adapter_stays_close_in_half_precision() {
+    if let Some(gpu) = adapter().filter(|gpu| gpu.capabilities().f16) {
+        assert_passed(&run(&GoldenFolder::new(goldens()), gpu.device().clone(), Precision::F16));
+    }
 }

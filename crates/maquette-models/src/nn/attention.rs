@@ -2,7 +2,8 @@
 
 use burn::tensor::{FloatDType, Tensor};
 use maquette_kernels::{
-    Activation, Linear, RowGroups, Windows, attention, linear, linear_residual, rms_norm_heads, windowed_attention,
+    Activation, Linear, RowGroups, Windows, attention, linear, linear_qkv, linear_residual, rms_norm_heads,
+    windowed_attention,
 };
 
 use crate::{Result, loading::Scope};
@@ -21,8 +22,8 @@ pub enum Span<'a> {
 pub struct SelfAttention {
     to_qkv: Linear,
     to_out: Linear,
-    q_rms_norm: Option<Tensor<2>>,
-    k_rms_norm: Option<Tensor<2>>,
+    /// Of queries and keys.
+    rms_norms: Option<(Tensor<2>, Tensor<2>)>,
     heads: usize,
 }
 
@@ -39,12 +40,10 @@ impl SelfAttention {
         qk_rms_norm: bool,
         dtype: FloatDType,
     ) -> Result<Self> {
-        let (q_rms_norm, k_rms_norm) = head_norms(scope, channels, heads, qk_rms_norm)?;
         Ok(Self {
             to_qkv: scope.linear(names[0], channels, 3 * channels, dtype)?,
             to_out: scope.linear(names[1], channels, channels, dtype)?,
-            q_rms_norm,
-            k_rms_norm,
+            rms_norms: head_norms(scope, channels, heads, qk_rms_norm)?,
             heads,
         })
     }
@@ -52,14 +51,10 @@ impl SelfAttention {
     /// Attention of every row, heads side by side, before the last projection: `x [M, C]` → `[M, C]`.
     fn attend(&self, x: Tensor<2>, span: Span<'_>) -> Tensor<2> {
         let [rows, channels] = x.dims();
-        let dim = channels / self.heads;
-        let qkv = linear(x, &self.to_qkv, Activation::None).reshape([rows, 3 * self.heads, dim]);
-        let part = |i: usize| qkv.clone().slice([0..rows, i * self.heads..(i + 1) * self.heads, 0..dim]);
-        let q = normed(part(0), &self.q_rms_norm);
-        let k = normed(part(1), &self.k_rms_norm);
+        let [q, k, v] = linear_qkv(x, &self.to_qkv, self.heads, self.rms_norms.as_ref().map(|(q, k)| (q, k)));
         let y = match span {
-            Span::Full(groups) => attention(q, k, part(2), groups, groups),
-            Span::Windowed(windows) => windowed_attention(q, k, part(2), windows),
+            Span::Full(groups) => attention(q, k, v, groups, groups),
+            Span::Windowed(windows) => windowed_attention(q, k, v, windows),
         };
         y.reshape([rows, channels])
     }
@@ -87,8 +82,8 @@ pub struct CrossAttention {
     to_q: Linear,
     to_kv: Linear,
     to_out: Linear,
-    q_rms_norm: Option<Tensor<2>>,
-    k_rms_norm: Option<Tensor<2>>,
+    /// Of queries and keys.
+    rms_norms: Option<(Tensor<2>, Tensor<2>)>,
     heads: usize,
 }
 
@@ -124,13 +119,11 @@ impl CrossAttention {
         qk_rms_norm: bool,
         dtype: FloatDType,
     ) -> Result<Self> {
-        let (q_rms_norm, k_rms_norm) = head_norms(scope, channels, heads, qk_rms_norm)?;
         Ok(Self {
             to_q: scope.linear("to_q", channels, channels, dtype)?,
             to_kv: scope.linear("to_kv", context_channels, 2 * channels, dtype)?,
             to_out: scope.linear("to_out", channels, channels, dtype)?,
-            q_rms_norm,
-            k_rms_norm,
+            rms_norms: head_norms(scope, channels, heads, qk_rms_norm)?,
             heads,
         })
     }
@@ -142,7 +135,11 @@ impl CrossAttention {
         let dim = kv.dims()[1] / (2 * self.heads);
         let kv = kv.reshape([rows, 2 * self.heads, dim]);
         let part = |i: usize| kv.clone().slice([0..rows, i * self.heads..(i + 1) * self.heads, 0..dim]);
-        CrossContext::Tokens { k: normed(part(0), &self.k_rms_norm), v: part(1), groups: groups.clone() }
+        CrossContext::Tokens {
+            k: normed(part(0), self.rms_norms.as_ref().map(|(_, k)| k)),
+            v: part(1),
+            groups: groups.clone(),
+        }
     }
 
     /// The context of an all-zero condition.
@@ -185,7 +182,7 @@ impl CrossAttention {
     fn attend(&self, x: Tensor<2>, batches: &RowGroups, k: &Tensor<3>, v: &Tensor<3>, groups: &RowGroups) -> Tensor<2> {
         let [rows, channels] = x.dims();
         let q = linear(x, &self.to_q, Activation::None).reshape([rows, self.heads, channels / self.heads]);
-        let q = normed(q, &self.q_rms_norm);
+        let q = normed(q, self.rms_norms.as_ref().map(|(q, _)| q));
         let whole;
         let q_groups = if groups.len() == 1 && batches.len() != 1 {
             whole = RowGroups::single(rows);
@@ -197,7 +194,7 @@ impl CrossAttention {
     }
 }
 
-fn normed(x: Tensor<3>, gamma: &Option<Tensor<2>>) -> Tensor<3> {
+fn normed(x: Tensor<3>, gamma: Option<&Tensor<2>>) -> Tensor<3> {
     match gamma {
         Some(gamma) => rms_norm_heads(x, gamma),
         None => x,
@@ -209,10 +206,10 @@ fn head_norms(
     channels: usize,
     heads: usize,
     wanted: bool,
-) -> Result<(Option<Tensor<2>>, Option<Tensor<2>>)> {
+) -> Result<Option<(Tensor<2>, Tensor<2>)>> {
     if !wanted {
-        return Ok((None, None));
+        return Ok(None);
     }
     let gamma = |name: &str| scope.at(name).tensor("gamma", [heads, channels / heads], FloatDType::F32);
-    Ok((Some(gamma("q_rms_norm")?), Some(gamma("k_rms_norm")?)))
+    Ok(Some((gamma("q_rms_norm")?, gamma("k_rms_norm")?)))
 }

@@ -138,9 +138,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var u${r} = vec4<f32>();
 #for e in 0..SHARE
     {
-      let p = exp2(x${r}_${e} - m${r});
-      u${r} += p;
-      weights[sp + er * ${LDP}u + ${e * 2}u + ec] = vec4<f16>(p);
+      // The sum takes the rounded weights, so that their errors cancel where one key dominates.
+      let p = vec4<f16>(exp2(x${r}_${e} - m${r}));
+      u${r} += vec4<f32>(p);
+      weights[sp + er * ${LDP}u + ${e * 2}u + ec] = p;
     }
 #end
     l${r} += u${r}.x + u${r}.y + u${r}.z + u${r}.w;

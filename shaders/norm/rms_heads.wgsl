@@ -29,8 +29,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   sum = 0.0;
   for (var i = 0u; i < 16u; i++) { sum += parts[tid / 16u * 16u + i]; }
   var length = sqrt(sum);
-  // Not max(): a NaN has to spread over the whole vector.
-  if (length < 1e-12) { length = 1e-12; }
+  // A NaN has to spread over the whole vector. Drivers turn a comparison of floats into max(), which drops it: ask the bits.
+  let is_nan = (bitcast<u32>(sum) & 0x7fffffffu) > 0x7f800000u;
+  if (!is_nan && length < 1e-12) { length = 1e-12; }
   let factor = sqrt(f32(info[2])) / length;
   let gammas = vector % info[1] * width;
   for (var c = lane; c < width; c += 16u) {

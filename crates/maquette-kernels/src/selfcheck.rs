@@ -46,12 +46,20 @@ struct Inputs<'a> {
 
 impl Inputs<'_> {
     fn floats<const D: usize>(&self, seed: u32, shape: [usize; D]) -> Tensor<D> {
-        self.exact(seed, shape, self.dtype)
+        self.scaled(1.0, seed, shape, self.dtype)
+    }
+
+    fn wide<const D: usize>(&self, seed: u32, shape: [usize; D]) -> Tensor<D> {
+        self.scaled(3.0, seed, shape, self.dtype)
     }
 
     fn exact<const D: usize>(&self, seed: u32, shape: [usize; D], dtype: DType) -> Tensor<D> {
+        self.scaled(1.0, seed, shape, dtype)
+    }
+
+    fn scaled<const D: usize>(&self, scale: f32, seed: u32, shape: [usize; D], dtype: DType) -> Tensor<D> {
         let count: usize = shape.iter().product();
-        let mut values = numbers(seed, count);
+        let mut values: Vec<f32> = numbers(seed, count).into_iter().map(|v| v * scale).collect();
         if self.rounding == DType::F16 {
             for value in &mut values {
                 *value = half::f16::from_f32(*value).to_f32();
@@ -110,13 +118,12 @@ const CASES: &[Case] = &[
     }),
     ("attention, one group, 64", |i| {
         let (q, k) = (RowGroups::single(150), RowGroups::single(201));
-        let (a, b, c) = (i.floats(1, [150, 2, 64]), i.floats(2, [201, 2, 64]), i.floats(3, [201, 2, 64]));
-        flat(attention(a * 3.0, b * 3.0, c, &q, &k))
+        flat(attention(i.wide(1, [150, 2, 64]), i.wide(2, [201, 2, 64]), i.floats(3, [201, 2, 64]), &q, &k))
     }),
     ("attention, windows, 32", |i| {
         let groups = RowGroups::from_lengths([1, 40, 0, 17, 64, 3]);
         let [a, b, c] = [1, 2, 3].map(|seed| i.floats(seed, [125, 3, 32]));
-        flat(attention(a * 3.0, b, c, &groups, &groups))
+        flat(attention(a, b, c, &groups, &groups))
     }),
     ("attention, head dim 20", |i| {
         let groups = RowGroups::uniform(2, 23);
@@ -137,7 +144,7 @@ const CASES: &[Case] = &[
         flat(layer_norm_modulate(i.floats(1, [9, 1030]), &i.floats(2, [2, 1030]), &i.floats(3, [2, 1030]), &groups, 1e-6))
     }),
     ("RMS norm", |i| flat(rms_norm_heads(i.floats(1, [11, 3, 64]), &i.exact(2, [3, 64], DType::F32)))),
-    ("softmax", |i| flat(softmax(i.floats(1, [7, 130]) * 5.0))),
+    ("softmax", |i| flat(softmax(i.wide(1, [7, 130])))),
     ("group norm", |i| {
         let (weight, bias) = (i.exact(2, [64], DType::F32), i.exact(3, [64], DType::F32));
         flat(group_norm(i.floats(1, [300, 64]), &RowGroups::from_lengths([137, 163]), 8, (&weight, &bias), 1e-5))

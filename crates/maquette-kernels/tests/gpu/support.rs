@@ -98,6 +98,13 @@ pub fn relative_error(a: &[f64], b: &[f64]) -> f64 {
     if difference == 0.0 { 0.0 } else { (difference / norm).sqrt() }
 }
 
+/// The largest error allowed: `bound`, or a tenth more than rounding the exact result to `dtype` costs. A result of a few
+/// elements, or of subnormal ones, can lie beyond the bound by that alone.
+pub fn allowed(expected: &[f64], dtype: DType, bound: f64) -> f64 {
+    let rounded: Vec<f64> = expected.iter().map(|v| round(*v, dtype)).collect();
+    bound.max(1.1 * relative_error(&rounded, expected))
+}
+
 /// Whether NaN, infinities (with sign) and finite values stand in the same places.
 pub fn same_kinds(a: &[f64], b: &[f64]) -> bool {
     let kind = |v: &f64| if v.is_nan() { 2 } else if v.is_infinite() { v.signum() as i32 } else { 0 };

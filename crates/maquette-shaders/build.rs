@@ -96,16 +96,19 @@ fn build() -> Result<(), Box<dyn Error>> {
         // Where each product of parameter values stands among the permutations.
         let mut places = vec![u16::MAX; entry.params.iter().map(|param| param.1.len()).product()];
         for (place, combination) in entry.combinations()?.into_iter().enumerate() {
-            let product = entry.params.iter().zip(&combination.values).try_fold(0, |product, ((_, values), (_, value))| {
-                values.iter().position(|known| known == value).map(|at| product * values.len() + at)
-            });
+            let product =
+                entry.params.iter().zip(&combination.values).try_fold(0, |product, ((_, values), (_, value))| {
+                    values.iter().position(|known| known == value).map(|at| product * values.len() + at)
+                });
             places[product.ok_or("a combination's values are those of its parameters")?] = u16::try_from(place)?;
             let mut name = entry.name.clone();
             for (param, value) in &combination.values {
                 write!(name, " {param}={value}")?;
             }
-            let header = if combination.needs.iter().any(|n| n == "f16" || n == "matrix") { "enable f16;\n" } else { "" };
-            let coop = if combination.needs.iter().any(|n| n == "matrix") { "enable wgpu_cooperative_matrix;\n" } else { "" };
+            let header =
+                if combination.needs.iter().any(|n| n == "f16" || n == "matrix") { "enable f16;\n" } else { "" };
+            let coop =
+                if combination.needs.iter().any(|n| n == "matrix") { "enable wgpu_cooperative_matrix;\n" } else { "" };
             let checked = template::resolve(&entry.source, combination.scope(), &|path| files.get(path).cloned())
                 .map_err(|e| e.to_string())
                 .and_then(|body| {
@@ -136,7 +139,10 @@ fn build() -> Result<(), Box<dyn Error>> {
                 facts
                     .buffers
                     .iter()
-                    .map(|b| format!("Buffer {{ name: {:?}, written: {}, min_bytes: {} }}", b.name, b.written, b.min_bytes))
+                    .map(|b| format!(
+                        "Buffer {{ name: {:?}, written: {}, min_bytes: {} }}",
+                        b.name, b.written, b.min_bytes
+                    ))
                     .collect::<Vec<_>>()
                     .join(", "),
             )?;
@@ -147,7 +153,12 @@ fn build() -> Result<(), Box<dyn Error>> {
     out.push_str("];\n");
     if !failures.is_empty() {
         // They tend to fail for the same reason: a few are enough.
-        return Err(format!("{} shader permutations are wrong:\n\n{}", failures.len(), failures[..failures.len().min(3)].join("\n\n")).into());
+        return Err(format!(
+            "{} shader permutations are wrong:\n\n{}",
+            failures.len(),
+            failures[..failures.len().min(3)].join("\n\n")
+        )
+        .into());
     }
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("kernels.rs"), out)?;
     Ok(())

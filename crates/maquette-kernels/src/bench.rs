@@ -11,9 +11,10 @@ use burn::tensor::{DType, Device, Distribution, Tensor};
 use maquette_gpu::{Gpu, GpuError, Tier};
 
 use crate::{
-    Activation, Conv3, Linear, RowGroups, Voxels, attention, conv3_sparse, layer_norm_modulate, linear, linear_residual,
-    rms_norm_heads, windowed_attention,
+    Activation, Conv3, Linear, RowGroups, Voxels, attention, conv3_sparse, layer_norm_modulate, linear,
+    linear_residual, rms_norm_heads,
     wgsl::{self, LinearConfig},
+    windowed_attention,
 };
 
 /// What to measure.
@@ -143,8 +144,7 @@ impl Bench<'_> {
 
     async fn linear(&mut self, m: usize, n: usize, k: usize, act: Activation) -> Result<(), GpuError> {
         let x = self.random([m, k], 1.0);
-        let layer =
-            Linear { weight: self.random([n, k], 1.0 / (k as f64).sqrt()), bias: Some(self.random([n], 1.0)) };
+        let layer = Linear { weight: self.random([n, k], 1.0 / (k as f64).sqrt()), bias: Some(self.random([n], 1.0)) };
         let work = 2.0 * (m * n * k) as f64;
         let name = format!("linear {m}×{n}×{k}{}", if act == Activation::None { "" } else { " GELU" });
         let call = || {
@@ -164,8 +164,7 @@ impl Bench<'_> {
 
     async fn gated(&mut self, m: usize, n: usize, k: usize) -> Result<(), GpuError> {
         let (x, residual, gate) = (self.random([m, k], 1.0), self.random([m, n], 1.0), self.random([1, n], 1.0));
-        let layer =
-            Linear { weight: self.random([n, k], 1.0 / (k as f64).sqrt()), bias: Some(self.random([n], 1.0)) };
+        let layer = Linear { weight: self.random([n, k], 1.0 / (k as f64).sqrt()), bias: Some(self.random([n], 1.0)) };
         let groups = RowGroups::single(m);
         let work = 2.0 * (m * n * k) as f64;
         self.measure(&format!("linear {m}×{n}×{k} + gated residual"), Limit::Arithmetic, work, || {

@@ -65,7 +65,8 @@ fn fields(words: &Tensor<1, Int>, bits: usize) -> Tensor<1, Int> {
     let count = words.dims()[0];
     let mask = (1i64 << bits) - 1;
     let words = words.clone().cast(DType::I32);
-    let parts = (0..32 / bits).map(|i| words.clone().bitwise_right_shift_scalar((i * bits) as i64).bitwise_and_scalar(mask));
+    let parts =
+        (0..32 / bits).map(|i| words.clone().bitwise_right_shift_scalar((i * bits) as i64).bitwise_and_scalar(mask));
     Tensor::stack::<2>(parts.collect(), 1).reshape([count * 32 / bits])
 }
 

@@ -99,8 +99,12 @@ fn shell(inputs: &Inputs, size: [usize; 2]) -> (Voxels, Tensor<2>, Conv3) {
 /// Every kernel on a small odd problem and, where big tiles have a body of their own, on one that fills them.
 const CASES: &[Case] = &[
     ("linear 37×29×31", |i| flat(linear(i.floats(1, [37, 31]), &i.layer(2, 29, 31), Activation::None))),
-    ("linear 70×64×96, GELU (tanh)", |i| flat(linear(i.floats(1, [70, 96]), &i.layer(2, 64, 96), Activation::GeluTanh))),
-    ("linear 70×64×96, GELU (erf)", |i| flat(linear(i.floats(1, [70, 96]), &i.layer(2, 64, 96), Activation::GeluErf))),
+    ("linear 70×64×96, GELU (tanh)", |i| {
+        flat(linear(i.floats(1, [70, 96]), &i.layer(2, 64, 96), Activation::GeluTanh))
+    }),
+    ("linear 70×64×96, GELU (erf)", |i| {
+        flat(linear(i.floats(1, [70, 96]), &i.layer(2, 64, 96), Activation::GeluErf))
+    }),
     ("linear 1030×1032×40, SiLU", |i| flat(linear(i.floats(1, [1030, 40]), &i.layer(2, 1032, 40), Activation::Silu))),
     ("linear + gated residual", |i| {
         let groups = RowGroups::from_lengths([20, 0, 45]);
@@ -112,7 +116,9 @@ const CASES: &[Case] = &[
         let [q, k, v] = linear_qkv(i.floats(1, [33, 64]), &i.layer(2, 192, 64), 2, Some((&gamma, &gamma)));
         Tensor::cat(vec![flat(q), flat(k), flat(v)], 0)
     }),
-    ("linear, 8-bit weights", |i| flat(linear_packed(i.floats(1, [40, 64]), &packed(i, Packing::Int8), Activation::None))),
+    ("linear, 8-bit weights", |i| {
+        flat(linear_packed(i.floats(1, [40, 64]), &packed(i, Packing::Int8), Activation::None))
+    }),
     ("linear, 4-bit weights", |i| {
         flat(linear_packed(i.floats(1, [40, 64]), &packed(i, Packing::Int4 { group: 32 }), Activation::None))
     }),
@@ -141,7 +147,13 @@ const CASES: &[Case] = &[
     }),
     ("layer norm + modulate", |i| {
         let groups = RowGroups::from_lengths([4, 5]);
-        flat(layer_norm_modulate(i.floats(1, [9, 1030]), &i.floats(2, [2, 1030]), &i.floats(3, [2, 1030]), &groups, 1e-6))
+        flat(layer_norm_modulate(
+            i.floats(1, [9, 1030]),
+            &i.floats(2, [2, 1030]),
+            &i.floats(3, [2, 1030]),
+            &groups,
+            1e-6,
+        ))
     }),
     ("RMS norm", |i| flat(rms_norm_heads(i.floats(1, [11, 3, 64]), &i.exact(2, [3, 64], DType::F32)))),
     ("softmax", |i| flat(softmax(i.wide(1, [7, 130])))),

@@ -44,9 +44,8 @@ pub fn check(wgsl: &str, needs: &[String], tier: &str) -> Result<Facts, String> 
         };
     }
     let module = naga::front::wgsl::parse_str(wgsl).map_err(|e| e.emit_to_string(wgsl))?;
-    let info = Validator::new(ValidationFlags::all(), capabilities)
-        .validate(&module)
-        .map_err(|e| e.emit_to_string(wgsl))?;
+    let info =
+        Validator::new(ValidationFlags::all(), capabilities).validate(&module).map_err(|e| e.emit_to_string(wgsl))?;
     let [entry] = module.entry_points.as_slice() else {
         return Err("expected exactly one entry point, `main`".into());
     };

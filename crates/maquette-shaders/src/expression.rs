@@ -100,8 +100,7 @@ pub fn evaluate_int(text: &str, scope: &Scope) -> Result<i64, String> {
     evaluate(text, scope)?.int().map_err(|e| format!("{e} in `{}`", text.trim()))
 }
 
-const LEVELS: [&[&str]; 5] =
-    [&["||"], &["&&"], &["==", "!=", "<", "<=", ">", ">="], &["+", "-"], &["*", "/", "%"]];
+const LEVELS: [&[&str]; 5] = [&["||"], &["&&"], &["==", "!=", "<", "<=", ">", ">="], &["+", "-"], &["*", "/", "%"]];
 
 impl Parser<'_> {
     fn sign(&mut self, choices: &[&'static str]) -> Option<&'static str> {
@@ -172,9 +171,7 @@ impl Parser<'_> {
             Token::Int(value) => Ok(Value::Int(value)),
             Token::Word(word) => Ok(Value::Word(word)),
             Token::Name(name) if self.sign(&["("]).is_some() => self.call(&name),
-            Token::Name(name) => {
-                self.scope.get(&name).cloned().ok_or_else(|| format!("nothing is called `{name}`"))
-            }
+            Token::Name(name) => self.scope.get(&name).cloned().ok_or_else(|| format!("nothing is called `{name}`")),
             Token::Sign(sign) => Err(format!("unexpected `{sign}`")),
         }
     }

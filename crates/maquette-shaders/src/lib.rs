@@ -160,7 +160,8 @@ impl Permutation {
     /// # Errors
     /// Only where a shader file was edited since the build (debug builds): the template may then be wrong.
     pub fn wgsl(&self, dialect: Dialect) -> Result<String, TemplateError> {
-        let scope = self.values.iter().map(|(name, value)| (name.to_string(), expression::Value::parse(value))).collect();
+        let scope =
+            self.values.iter().map(|(name, value)| (name.to_string(), expression::Value::parse(value))).collect();
         let body = template::resolve(self.kernel().source, scope, &read)?;
         let mut text = String::with_capacity(body.len() + 64);
         if self.needs.f16 {

@@ -109,7 +109,8 @@ impl Entry {
         for values in all {
             let mut combination = Combination { values, needs: Vec::new() };
             let scope = combination.scope();
-            let holds = |text: &str| evaluate_int(text, &scope).map(|v| v != 0).map_err(|e| format!("{}: {e}", self.name));
+            let holds =
+                |text: &str| evaluate_int(text, &scope).map(|v| v != 0).map_err(|e| format!("{}: {e}", self.name));
             let mut keep = true;
             for only in &self.only {
                 keep &= holds(only)?;
@@ -148,7 +149,14 @@ mod tests {
 
     #[test]
     fn mistakes_are_errors() {
-        for text in ["tier base", "kernel a", "kernel a b\n tier big", "kernel a b\n needs magic", "kernel a b\nkernel a b", "kernel a b\n odd x"] {
+        for text in [
+            "tier base",
+            "kernel a",
+            "kernel a b\n tier big",
+            "kernel a b\n needs magic",
+            "kernel a b\nkernel a b",
+            "kernel a b\n odd x",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         let empty = parse("kernel a b\n param T 1\n only T == 2").expect("valid");

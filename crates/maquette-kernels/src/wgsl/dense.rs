@@ -13,7 +13,11 @@ enum Epilogue {
     Plain,
     Bias(CubeTensor),
     Residual(CubeTensor, CubeTensor),
-    Gate { bias: CubeTensor, residual: CubeTensor, gate: CubeTensor },
+    Gate {
+        bias: CubeTensor,
+        residual: CubeTensor,
+        gate: CubeTensor,
+    },
     /// Outputs in three thirds, stored apart.
     Split(CubeTensor),
 }
@@ -65,7 +69,8 @@ pub(crate) fn linear_residual(
 ) -> Option<Tensor<2>> {
     let capabilities = gpu(x)?;
     let size = [x.dims()[0], layer.outputs()];
-    let gate_fits = gate.is_none_or(|(gate, groups)| gate.dims() == [groups.len(), size[1]] && groups.rows() == size[0]);
+    let gate_fits =
+        gate.is_none_or(|(gate, groups)| gate.dims() == [groups.len(), size[1]] && groups.rows() == size[0]);
     if residual.dtype() != x.dtype() || residual.dims() != size || !gate_fits {
         return None;
     }
@@ -123,7 +128,9 @@ pub(crate) fn linear_packed(x: &Tensor<2>, layer: &PackedLinear, act: Activation
     };
     let storage = match layer.packing {
         Packing::Int8 => Storage::Packed { form: "i8", scales: &scales, share: 0 },
-        Packing::Int4 { group } if group.is_multiple_of(4) => Storage::Packed { form: "i4", scales: &scales, share: group },
+        Packing::Int4 { group } if group.is_multiple_of(4) => {
+            Storage::Packed { form: "i4", scales: &scales, share: group }
+        }
         Packing::Int4 { .. } => return None,
     };
     let (x, weight, groups) = (&cube(x)?, &weight, &RowGroups::single(0));
@@ -299,7 +306,8 @@ impl Problem<'_> {
         let ([high, wide, deep], name) = config.tile();
         let tail = if k.is_multiple_of(deep) { "0" } else { "1" };
         let kernel = if conv { "conv3_coop" } else { "linear_coop" };
-        let values = [("CFG", name), ("W", self.stored()), ("EPI", self.epilogue.name()), ("TAIL", tail), ("GATHER", gather)];
+        let values =
+            [("CFG", name), ("W", self.stored()), ("EPI", self.epilogue.name()), ("TAIL", tail), ("GATHER", gather)];
         Some((permutation(kernel, &values)?, [high, wide]))
     }
 
@@ -307,7 +315,8 @@ impl Problem<'_> {
         let [m, n, _] = self.size;
         let vec = inputs.is_multiple_of(4) && n.is_multiple_of(4);
         // Big tiles reuse more, small ones keep more of the device busy.
-        let (tile, edge) = if vec && m.div_ceil(128) * n.div_ceil(128) >= ENOUGH_TILES { ("128", 128) } else { ("32", 32) };
+        let (tile, edge) =
+            if vec && m.div_ceil(128) * n.div_ceil(128) >= ENOUGH_TILES { ("128", 128) } else { ("32", 32) };
         let values = [
             ("T", if self.x.dtype == DType::F16 { "f16" } else { "f32" }),
             ("W", self.stored()),

@@ -6,7 +6,8 @@ use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 use super::{cube, empty, gpu, launch, permutation, tensor};
 
 fn indices(index: &Tensor<1, Int>) -> Option<CubeTensor> {
-    let index = if matches!(index.dtype(), DType::I32 | DType::U32) { index.clone() } else { index.clone().cast(DType::I32) };
+    let index =
+        if matches!(index.dtype(), DType::I32 | DType::U32) { index.clone() } else { index.clone().cast(DType::I32) };
     index.try_into_primitive::<CubeBackend>().ok().map(into_contiguous)
 }
 

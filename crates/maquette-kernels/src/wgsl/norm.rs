@@ -15,7 +15,9 @@ pub(crate) fn layer_norm(x: &Tensor<2>, affine: Option<(&Tensor<1>, &Tensor<1>)>
     let capabilities = gpu(x)?;
     match affine {
         Some((weight, bias)) if weight.dims() != [x.dims()[1]] || bias.dims() != weight.dims() => None,
-        Some((weight, bias)) => normalise(&capabilities, x, "affine", "f32", &[cube_f32(weight)?, cube_f32(bias)?], eps, None),
+        Some((weight, bias)) => {
+            normalise(&capabilities, x, "affine", "f32", &[cube_f32(weight)?, cube_f32(bias)?], eps, None)
+        }
         None => normalise(&capabilities, x, "plain", "f32", &[], eps, None),
     }
 }

@@ -29,7 +29,16 @@ fn reference(q: &[f64], k: &[f64], v: &[f64], heads: usize, dim: usize, qg: &Row
     y
 }
 
-fn case(random: &mut Random, heads: usize, dim: usize, qg: &RowGroups, kg: &RowGroups, place: (&str, &burn::tensor::Device), dtype: DType, bound: f64) {
+fn case(
+    random: &mut Random,
+    heads: usize,
+    dim: usize,
+    qg: &RowGroups,
+    kg: &RowGroups,
+    place: (&str, &burn::tensor::Device),
+    dtype: DType,
+    bound: f64,
+) {
     let (tier, device) = place;
     let scale = random.pick(&[0.3, 1.0, 3.0]);
     let q = random.values(qg.rows() * heads * dim, scale, dtype);
@@ -40,7 +49,10 @@ fn case(random: &mut Random, heads: usize, dim: usize, qg: &RowGroups, kg: &RowG
     assert_eq!(y.dims(), [qg.rows(), heads, dim]);
     let expected = reference(&q, &k, &v, heads, dim, qg, kg);
     let error = relative_error(&download(y), &expected);
-    assert!(error <= allowed(&expected, dtype, bound), "{tier} {dtype:?} heads {heads} dim {dim} {qg:?} {kg:?}: {error:.2e}");
+    assert!(
+        error <= allowed(&expected, dtype, bound),
+        "{tier} {dtype:?} heads {heads} dim {dim} {qg:?} {kg:?}: {error:.2e}"
+    );
 }
 
 #[test]

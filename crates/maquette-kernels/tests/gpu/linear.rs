@@ -27,7 +27,9 @@ fn erf(x: f64) -> f64 {
 fn activate(x: f64, act: Activation) -> f64 {
     match act {
         Activation::None => x,
-        Activation::GeluTanh => 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh()),
+        Activation::GeluTanh => {
+            0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh())
+        }
         Activation::GeluErf => 0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2)),
         Activation::Silu => x / (1.0 + (-x).exp()),
     }
@@ -87,8 +89,7 @@ fn case(random: &mut Random, shape: [usize; 3], tier: &str, device: &burn::tenso
         let g = random.values(groups.len() * n, 1.0, dtype);
         let gate = upload(&g, [groups.len(), n], dtype, device);
         let group_of = group_of(&groups);
-        let expected: Vec<f64> =
-            (0..m * n).map(|i| r[i] + expected[i] * g[group_of[i / n] * n + i % n]).collect();
+        let expected: Vec<f64> = (0..m * n).map(|i| r[i] + expected[i] * g[group_of[i / n] * n + i % n]).collect();
         let y = download(linear_residual(input, &layer, residual, Some((&gate, &groups))));
         let error = relative_error(&y, &expected);
         assert!(error <= allowed(&expected, dtype, bound), "{tier} {dtype:?} gated {shape:?} {groups:?}: {error:.2e}");

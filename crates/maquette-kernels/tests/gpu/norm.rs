@@ -26,26 +26,34 @@ fn layer_norms_of_any_shape_equal_f64() {
                 let input = upload(&x, [rows, width], dtype, &device);
                 let check = |what: &str, y: Vec<f64>, expected: &[f64]| {
                     let error = relative_error(&y, expected);
-                    assert!(error <= allowed(expected, dtype, bound), "{tier} {dtype:?} {what} [{rows}, {width}]: {error:.2e}");
+                    assert!(
+                        error <= allowed(expected, dtype, bound),
+                        "{tier} {dtype:?} {what} [{rows}, {width}]: {error:.2e}"
+                    );
                 };
                 check("plain", download(layer_norm(input.clone(), None, 1e-6)), &plain);
 
                 let f32 = burn::tensor::DType::F32;
                 let (w, b) = (random.values(width, 1.0, f32), random.values(width, 1.0, f32));
                 let (weight, bias) = (upload(&w, [width], f32, &device), upload(&b, [width], f32, &device));
-                let expected: Vec<f64> = plain.iter().enumerate().map(|(i, y)| y * w[i % width] + b[i % width]).collect();
+                let expected: Vec<f64> =
+                    plain.iter().enumerate().map(|(i, y)| y * w[i % width] + b[i % width]).collect();
                 check("affine", download(layer_norm(input.clone(), Some((&weight, &bias)), 1e-6)), &expected);
 
                 let first = random.below(rows + 1);
-                let groups =
-                    if random.below(2) == 0 { RowGroups::single(rows) } else { RowGroups::from_lengths([first, 0, rows - first]) };
+                let groups = if random.below(2) == 0 {
+                    RowGroups::single(rows)
+                } else {
+                    RowGroups::from_lengths([first, 0, rows - first])
+                };
                 let kind = if random.below(2) == 0 { dtype } else { f32 };
                 let s = random.values(groups.len() * width, 1.0, kind);
                 let t = random.values(groups.len() * width, 1.0, kind);
                 let up = |x: &[f64]| upload(x, [groups.len(), width], kind, &device);
                 let group_of = group_of(&groups);
                 let at = |i: usize| group_of[i / width] * width + i % width;
-                let expected: Vec<f64> = plain.iter().enumerate().map(|(i, y)| y * (1.0 + s[at(i)]) + t[at(i)]).collect();
+                let expected: Vec<f64> =
+                    plain.iter().enumerate().map(|(i, y)| y * (1.0 + s[at(i)]) + t[at(i)]).collect();
                 check("modulated", download(layer_norm_modulate(input, &up(&s), &up(&t), &groups, 1e-6)), &expected);
             }
         }
@@ -74,7 +82,10 @@ fn head_norms_of_any_shape_equal_f64() {
                 let gamma = upload(&g, [heads, dim], burn::tensor::DType::F32, &device);
                 let y = rms_norm_heads(upload(&x, [rows, heads, dim], dtype, &device), &gamma);
                 let error = relative_error(&download(y), &expected);
-                assert!(error <= allowed(&expected, dtype, bound), "{tier} {dtype:?} [{rows}, {heads}, {dim}]: {error:.2e}");
+                assert!(
+                    error <= allowed(&expected, dtype, bound),
+                    "{tier} {dtype:?} [{rows}, {heads}, {dim}]: {error:.2e}"
+                );
             }
         }
     }

@@ -49,10 +49,16 @@ fn convolutions_over_any_voxel_set_equal_f64() {
                 };
                 let x = upload(&x, [voxels.len(), channels[0]], dtype, &device);
                 let error = relative_error(&download(conv3_sparse(x.clone(), &layer, voxels.neighbours())), &expected);
-                assert!(error <= allowed(&expected, dtype, bound), "{tier} {dtype:?} sparse {grid:?} {channels:?}: {error:.2e}");
+                assert!(
+                    error <= allowed(&expected, dtype, bound),
+                    "{tier} {dtype:?} sparse {grid:?} {channels:?}: {error:.2e}"
+                );
                 if dense {
                     let error = relative_error(&download(conv3_dense(x, &layer, grid)), &expected);
-                    assert!(error <= allowed(&expected, dtype, bound), "{tier} {dtype:?} dense {grid:?} {channels:?}: {error:.2e}");
+                    assert!(
+                        error <= allowed(&expected, dtype, bound),
+                        "{tier} {dtype:?} dense {grid:?} {channels:?}: {error:.2e}"
+                    );
                 }
             }
         }
@@ -73,8 +79,11 @@ fn group_norms_of_any_layout_equal_f64() {
                 if batches.rows() == 0 {
                     continue;
                 }
-                let x: Vec<f64> =
-                    random.values(batches.rows() * channels, 1.0, dtype).iter().map(|v| round(v + 2.0, dtype)).collect();
+                let x: Vec<f64> = random
+                    .values(batches.rows() * channels, 1.0, dtype)
+                    .iter()
+                    .map(|v| round(v + 2.0, dtype))
+                    .collect();
                 let (w, b) = (random.values(channels, 1.0, f32), random.values(channels, 1.0, f32));
                 let share = channels / groups;
                 let mut expected = vec![0.0; x.len()];
@@ -97,7 +106,10 @@ fn group_norms_of_any_layout_equal_f64() {
                 let input = upload(&x, [batches.rows(), channels], dtype, &device);
                 let y = download(group_norm(input, &batches, groups, (&weight, &bias), 1e-5));
                 let error = relative_error(&y, &expected);
-                assert!(error <= allowed(&expected, dtype, bound), "{tier} {dtype:?} {batches:?} {groups} groups of {share}: {error:.2e}");
+                assert!(
+                    error <= allowed(&expected, dtype, bound),
+                    "{tier} {dtype:?} {batches:?} {groups} groups of {share}: {error:.2e}"
+                );
             }
         }
     }
@@ -146,7 +158,8 @@ fn rows_move_to_where_the_index_says() {
                     order.swap(i, random.below(i + 1));
                 }
                 order.truncate(1 + random.below(rows));
-                let gathered: Vec<f64> = order.iter().flat_map(|row| x[*row as usize * width..][..width].to_vec()).collect();
+                let gathered: Vec<f64> =
+                    order.iter().flat_map(|row| x[*row as usize * width..][..width].to_vec()).collect();
                 let y = gather_rows(upload(&x, [rows, width], dtype, &device), ints(order.clone(), &device));
                 assert_eq!(download(y.clone()), gathered, "{tier} {dtype:?}");
                 let mut scattered = vec![0.0; rows * width];
@@ -174,9 +187,12 @@ fn packed_weights_multiply_as_their_values_do() {
                 let k = random.pick(&[4, 8, 32, 72, 96, 160]);
                 let group = group.min(k);
                 let shares = k.div_ceil(group);
-                let levels: Vec<i32> =
-                    (0..n * k).map(|_| random.below(if bits == 8 { 255 } else { 15 }) as i32 - if bits == 8 { 127 } else { 7 }).collect();
-                let scales: Vec<f64> = (0..n * shares).map(|_| round(0.001 + random.below(100) as f64 * 1e-4, burn::tensor::DType::F16)).collect();
+                let levels: Vec<i32> = (0..n * k)
+                    .map(|_| random.below(if bits == 8 { 255 } else { 15 }) as i32 - if bits == 8 { 127 } else { 7 })
+                    .collect();
+                let scales: Vec<f64> = (0..n * shares)
+                    .map(|_| round(0.001 + random.below(100) as f64 * 1e-4, burn::tensor::DType::F16))
+                    .collect();
                 let mut words = vec![0u32; (n * k * bits).div_ceil(32)];
                 for (i, level) in levels.iter().enumerate() {
                     let field = if bits == 8 { *level as u32 & 255 } else { (*level + 8) as u32 };
@@ -209,7 +225,10 @@ fn packed_weights_multiply_as_their_values_do() {
                 // The body without matrix units does not round the unpacked weights.
                 let bound = if dtype == burn::tensor::DType::F16 { 2.0 * bound } else { bound };
                 let error = relative_error(&y, &expected);
-                assert!(error <= allowed(&expected, dtype, bound), "{tier} {dtype:?} {packing:?} {m}×{n}×{k}: {error:.2e}");
+                assert!(
+                    error <= allowed(&expected, dtype, bound),
+                    "{tier} {dtype:?} {packing:?} {m}×{n}×{k}: {error:.2e}"
+                );
             }
         }
     }
@@ -221,13 +240,16 @@ fn fused_queries_keys_and_values_are_the_thirds_of_the_layer() {
     for (tier, device, f16) in devices() {
         for (dtype, bound) in dtypes(f16) {
             for _ in 0..40 {
-                let (m, heads, dim) = (random.pick(&[1, 9, 64, 150]), 1 + random.below(3), random.pick(&[3, 4, 8, 32, 64]));
+                let (m, heads, dim) =
+                    (random.pick(&[1, 9, 64, 150]), 1 + random.below(3), random.pick(&[3, 4, 8, 32, 64]));
                 let (k, third) = (random.pick(&[6, 8, 32, 48]), heads * dim);
                 let x = random.values(m * k, 1.0, dtype);
                 let w = random.values(3 * third * k, 0.3, dtype);
                 let b = random.values(3 * third, 0.3, dtype);
-                let layer =
-                    Linear { weight: upload(&w, [3 * third, k], dtype, &device), bias: Some(upload(&b, [3 * third], dtype, &device)) };
+                let layer = Linear {
+                    weight: upload(&w, [3 * third, k], dtype, &device),
+                    bias: Some(upload(&b, [3 * third], dtype, &device)),
+                };
                 let parts = linear_qkv(upload(&x, [m, k], dtype, &device), &layer, heads, None);
                 for (part, y) in parts.into_iter().enumerate() {
                     assert_eq!(y.dims(), [m, heads, dim]);
@@ -238,7 +260,10 @@ fn fused_queries_keys_and_values_are_the_thirds_of_the_layer() {
                         })
                         .collect();
                     let error = relative_error(&download(y), &expected);
-                    assert!(error <= allowed(&expected, dtype, bound), "{tier} {dtype:?} part {part} of {m}×{heads}×{dim}: {error:.2e}");
+                    assert!(
+                        error <= allowed(&expected, dtype, bound),
+                        "{tier} {dtype:?} part {part} of {m}×{heads}×{dim}: {error:.2e}"
+                    );
                 }
             }
         }

@@ -107,7 +107,15 @@ pub fn allowed(expected: &[f64], dtype: DType, bound: f64) -> f64 {
 
 /// Whether NaN, infinities (with sign) and finite values stand in the same places.
 pub fn same_kinds(a: &[f64], b: &[f64]) -> bool {
-    let kind = |v: &f64| if v.is_nan() { 2 } else if v.is_infinite() { v.signum() as i32 } else { 0 };
+    let kind = |v: &f64| {
+        if v.is_nan() {
+            2
+        } else if v.is_infinite() {
+            v.signum() as i32
+        } else {
+            0
+        }
+    };
     a.len() == b.len() && a.iter().map(kind).eq(b.iter().map(kind))
 }
 

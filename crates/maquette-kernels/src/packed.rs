@@ -41,7 +41,7 @@ impl PackedLinear {
             Packing::Int8 => 8,
             Packing::Int4 { .. } => 4,
         };
-        let levels = fields(&self.words, bits).slice([0..self.outputs * self.inputs]).float();
+        let levels = fields(&self.words, bits).narrow(0, 0, self.outputs * self.inputs).float();
         let levels = match self.packing {
             // Two's complement: the upper half of the range is negative.
             Packing::Int8 => levels.clone() - levels.greater_elem(127.0).float() * 256.0,
@@ -53,7 +53,7 @@ impl PackedLinear {
             Packing::Int4 { group } => group,
         };
         let shares = self.inputs.div_ceil(group);
-        let scales = halves(fields(&self.scales, 16)).slice([0..self.outputs * shares]);
+        let scales = halves(fields(&self.scales, 16)).narrow(0, 0, self.outputs * shares);
         let scales = scales.reshape([self.outputs, shares, 1]).expand([self.outputs, shares, group]);
         let scales = scales.reshape([self.outputs, shares * group]).slice([0..self.outputs, 0..self.inputs]);
         Linear { weight: levels * scales, bias: self.bias.clone() }

@@ -35,8 +35,8 @@ pub(crate) fn attention(
         32 => ("32", true),
         64 => ("64", true),
         128 => ("128", true),
-        ..32 => ("32", false),
-        ..64 => ("64", false),
+        1..=31 => ("32", false),
+        33..=63 => ("64", false),
         _ => ("128", false),
     };
     let vec = if whole { "4" } else { "1" };

@@ -8,39 +8,10 @@ use maquette_shaders::Permutation;
 use super::{cube, cube_as, element, empty, gpu, group_words, launch, matrix_kernels, permutation, tensor, tuning};
 use crate::{Activation, Linear, PackedLinear, Packing, RowGroups};
 
-/// What follows the sum, with its tensors.
-enum Epilogue {
-    Plain,
-    Bias(CubeTensor),
-    Residual(CubeTensor, CubeTensor),
-    Gate {
-        bias: CubeTensor,
-        residual: CubeTensor,
-        gate: CubeTensor,
-    },
-    /// Outputs in three thirds, stored apart.
-    Split(CubeTensor),
-}
-
-impl Epilogue {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Bias(_) => "bias",
-            Self::Residual(..) => "residual",
-            Self::Gate { .. } => "gate",
-            Self::Split(_) => "split",
-        }
-    }
-
-    fn buffers(&self) -> Vec<&CubeTensor> {
-        match self {
-            Self::Plain => vec![],
-            Self::Bias(bias) | Self::Split(bias) => vec![bias],
-            Self::Residual(bias, residual) => vec![bias, residual],
-            Self::Gate { bias, residual, gate } => vec![bias, residual, gate],
-        }
-    }
+/// What follows the sum: the `EPI` parameter and its tensors in binding order.
+struct Epilogue {
+    name: &'static str,
+    tensors: Vec<CubeTensor>,
 }
 
 fn activation_code(act: Activation) -> u32 {
@@ -55,8 +26,8 @@ fn activation_code(act: Activation) -> u32 {
 pub(crate) fn linear(x: &Tensor<2>, layer: &Linear, act: Activation) -> Option<Tensor<2>> {
     let capabilities = gpu(x)?;
     let epilogue = match &layer.bias {
-        Some(bias) => Epilogue::Bias(cube_as(bias, x.dtype())?),
-        None => Epilogue::Plain,
+        Some(bias) => Epilogue { name: "bias", tensors: vec![cube_as(bias, x.dtype())?] },
+        None => Epilogue { name: "plain", tensors: vec![] },
     };
     multiply(&capabilities, x, layer, epilogue, act, &RowGroups::single(0))?.pop().map(tensor)
 }
@@ -79,11 +50,11 @@ pub(crate) fn linear_residual(
     match gate {
         Some((gate, groups)) => {
             let gate = cube_as(gate, x.dtype())?;
-            let epilogue = Epilogue::Gate { bias, residual, gate };
+            let epilogue = Epilogue { name: "gate", tensors: vec![bias, residual, gate] };
             multiply(&capabilities, x, layer, epilogue, Activation::None, groups)?.pop().map(tensor)
         }
         None => {
-            let epilogue = Epilogue::Residual(bias, residual);
+            let epilogue = Epilogue { name: "residual", tensors: vec![bias, residual] };
             multiply(&capabilities, x, layer, epilogue, Activation::None, &RowGroups::single(0))?.pop().map(tensor)
         }
     }
@@ -105,7 +76,8 @@ pub(crate) fn linear_qkv(x: &Tensor<2>, layer: &Linear, heads: usize) -> Option<
     if !x.dims()[1].is_multiple_of(4) {
         return None;
     }
-    let epilogue = Epilogue::Split(bias_or_zeros(layer.bias.as_ref(), layer.outputs(), x)?);
+    let bias = bias_or_zeros(layer.bias.as_ref(), layer.outputs(), x)?;
+    let epilogue = Epilogue { name: "split", tensors: vec![bias] };
     let parts = multiply(&capabilities, x, layer, epilogue, Activation::None, &RowGroups::single(0))?;
     let rows = x.dims()[0];
     let parts: [CubeTensor; 3] = parts.try_into().ok()?;
@@ -123,8 +95,8 @@ pub(crate) fn linear_packed(x: &Tensor<2>, layer: &PackedLinear, act: Activation
     let words = |x: &Tensor<1, Int>| Some(into_contiguous(x.clone().try_into_primitive::<CubeBackend>().ok()?));
     let (weight, scales) = (words(&layer.words)?, words(&layer.scales)?);
     let epilogue = match &layer.bias {
-        Some(bias) => Epilogue::Bias(cube_as(bias, x.dtype())?),
-        None => Epilogue::Plain,
+        Some(bias) => Epilogue { name: "bias", tensors: vec![cube_as(bias, x.dtype())?] },
+        None => Epilogue { name: "plain", tensors: vec![] },
     };
     let storage = match layer.packing {
         Packing::Int8 => Storage::Packed { form: "i8", scales: &scales, share: 0 },
@@ -214,7 +186,7 @@ fn convolve(x: &Tensor<2>, weight: &Tensor<2>, bias: &Tensor<1>, taps: Taps) -> 
     if m == 0 || n == 0 || inputs == 0 || k != inputs * crate::neighbours::TAPS || bias.dims() != [n] || !rows_fit {
         return None;
     }
-    let epilogue = Epilogue::Bias(cube_as(bias, x.dtype())?);
+    let epilogue = Epilogue { name: "bias", tensors: vec![cube_as(bias, x.dtype())?] };
     let (x, weight) = (&cube(x)?, &cube_as(weight, x.dtype())?);
     let groups = &RowGroups::single(0);
     let (act, storage) = (Activation::None, Storage::Plain);
@@ -246,7 +218,7 @@ impl Problem<'_> {
             Some(chosen) => chosen,
             None => self.simt(inputs)?,
         };
-        let parts = if matches!(self.epilogue, Epilogue::Split(_)) { 3 } else { 1 };
+        let parts = if self.epilogue.name == "split" { 3 } else { 1 };
         let y: Vec<_> = (0..parts).map(|_| empty(self.x, [m, n / parts], self.x.dtype)).collect();
         let across = n.div_ceil(wide);
         let tiles = across * m.div_ceil(high);
@@ -261,7 +233,7 @@ impl Problem<'_> {
         if let Storage::Packed { scales, .. } = self.storage {
             buffers.push(scales);
         }
-        buffers.extend(self.epilogue.buffers());
+        buffers.extend(&self.epilogue.tensors);
         if let Taps::Table(table) = self.taps {
             buffers.push(table);
         }
@@ -307,7 +279,7 @@ impl Problem<'_> {
         let tail = if k.is_multiple_of(deep) { "0" } else { "1" };
         let kernel = if conv { "conv3_coop" } else { "linear_coop" };
         let values =
-            [("CFG", name), ("W", self.stored()), ("EPI", self.epilogue.name()), ("TAIL", tail), ("GATHER", gather)];
+            [("CFG", name), ("W", self.stored()), ("EPI", self.epilogue.name), ("TAIL", tail), ("GATHER", gather)];
         Some((permutation(kernel, &values)?, [high, wide]))
     }
 
@@ -322,7 +294,7 @@ impl Problem<'_> {
             ("W", self.stored()),
             ("VEC", if vec { "4" } else { "1" }),
             ("TILE", tile),
-            ("EPI", self.epilogue.name()),
+            ("EPI", self.epilogue.name),
             ("GATHER", self.gather()),
         ];
         let kernel = if matches!(self.taps, Taps::None) { "linear_simt" } else { "conv3_simt" };

@@ -1,0 +1,36 @@
+//! Puts the small default model into the program, where the checkout has it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for path in entries.filter_map(|e| e.ok().map(|e| e.path())) {
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "json" || e == "safetensors") {
+            found.push(path);
+        }
+    }
+}
+
+fn main() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini");
+    println!("cargo::rerun-if-changed={}", root.display());
+    let mut found = Vec::new();
+    if root.join("pipeline.json").is_file() {
+        files(&root, &mut found);
+    }
+    found.sort();
+    let mut code = String::from(
+        "/// Files of the model inside the program, by path.\npub static EMBEDDED_FILES: &[(&str, &[u8])] = &[\n",
+    );
+    for path in &found {
+        let name = path.strip_prefix(&root).unwrap_or(path).to_string_lossy().replace('\\', "/");
+        let absolute = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let _ = writeln!(code, "    ({name:?}, include_bytes!({:?})),", absolute.display().to_string());
+    }
+    code.push_str("];\n");
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("embedded_model.rs");
+    std::fs::write(&out, code).expect("the build folder takes a file");
+}

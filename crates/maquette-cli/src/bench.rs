@@ -1,0 +1,72 @@
+//! `maquette bench`: how long the stages take here.
+
+use std::sync::{Arc, Mutex};
+
+use maquette::maquette_image::{Rgba, encode_png};
+use maquette::{
+    CancelToken, Control, Cutout, CutoutOptions, Event, GenerateOptions, PipelineOptions, Residency, Sampling, Stage,
+    SurfaceOptions, TrellisImageTo3d, build_asset, files,
+};
+use serde_json::{Map, Value, json};
+
+use crate::args::Bench;
+use crate::report::{self, Failure};
+use crate::{device, places};
+
+pub fn run(args: &Bench) -> Result<(), Failure> {
+    let (model, _) = places::model(args.model.model.as_deref())?;
+    let (gpu, _) = device::open(&args.device)?;
+    let precision = device::precision(args.model.precision, &gpu, || Ok(false))?;
+    let tier = gpu.capabilities().tier;
+    let picture = match &args.image {
+        Some(path) => files::read(path)?,
+        None => drawn_picture()?,
+    };
+    let cutout = Cutout::with_alpha(&picture, &CutoutOptions::default())?;
+    let name = model.name();
+    let options = PipelineOptions { precision, residency: Residency::Resident };
+    let pipeline = TrellisImageTo3d::new(model, gpu, options)?;
+    let sampling = Sampling { steps: Some(args.steps), ..Sampling::default() };
+    let generate = GenerateOptions { structure: sampling, latent: sampling, ..GenerateOptions::default() };
+    let best: Arc<Mutex<Vec<(Stage, f64)>>> = Arc::default();
+    for _ in 0..args.runs {
+        let times = best.clone();
+        let control = Control::new(CancelToken::default(), move |event| {
+            let Event::Finished { stage, seconds, .. } = event else { return };
+            let mut times = times.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            match times.iter_mut().find(|(s, _)| s == stage) {
+                Some((_, best)) => *best = best.min(*seconds),
+                None => times.push((*stage, *seconds)),
+            }
+        });
+        let object = pollster::block_on(pipeline.generate(std::slice::from_ref(&cutout), &generate, &control))?;
+        build_asset(object.mesh, Some(&object.gaussians), &SurfaceOptions::default(), &control)?;
+    }
+    let times = best.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+    let precision = format!("{precision:?}").to_lowercase();
+    if args.json {
+        let stages: Map<String, Value> = times.iter().map(|(s, t)| (s.name().to_owned(), (*t).into())).collect();
+        let value =
+            json!({"model": name, "tier": tier.name(), "precision": precision, "steps": args.steps, "seconds": stages});
+        return report::print(&format!("{value}\n"));
+    }
+    let mut text = format!("{name}, tier {tier}, {precision}, {} steps, best of {}\n", args.steps, args.runs);
+    for (stage, seconds) in &times {
+        text.push_str(&format!("  {:<10} {seconds:>9.3} s\n", stage.name()));
+    }
+    report::print(&text)
+}
+
+/// A ball with a band, cut out, so that nothing has to be at hand.
+fn drawn_picture() -> Result<Vec<u8>, Failure> {
+    const SIDE: u32 = 400;
+    let mut picture = Rgba::filled(SIDE, SIDE, 0)?;
+    for (i, pixel) in picture.data_mut().chunks_exact_mut(4).enumerate() {
+        let (x, y) = ((i as u32 % SIDE) as f32 - 200.0, (i as u32 / SIDE) as f32 - 200.0);
+        if x * x + y * y < 150.0 * 150.0 {
+            let shade = (200.0 - y * 0.4).clamp(0.0, 255.0) as u8;
+            pixel.copy_from_slice(&[shade, if y.abs() < 30.0 { 40 } else { 120 }, 90, 255]);
+        }
+    }
+    Ok(encode_png(&picture)?)
+}

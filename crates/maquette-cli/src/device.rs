@@ -1,0 +1,95 @@
+//! From options to an open device.
+
+use maquette::{Gpu, Precision, TierRequest};
+use maquette_gpu::{AdapterChoice, GpuError, OpenOptions};
+
+use crate::args::{DeviceArgs, PrecisionArg};
+use crate::report::Failure;
+
+/// The choice and options that the arguments mean.
+pub fn options(args: &DeviceArgs) -> Result<(AdapterChoice, OpenOptions), Failure> {
+    let tier: TierRequest = args.tier.parse()?;
+    let memory_budget = args.vram_budget.as_deref().map(bytes).transpose()?;
+    let mut choice = AdapterChoice::default();
+    match args.adapter.as_deref().map(|a| (a, a.parse())) {
+        Some((_, Ok(index))) => choice.index = Some(index),
+        Some((name, Err(_))) => choice.name = Some(name.to_owned()),
+        // Nobody asked for a software rasteriser; the CPU tier is faster than one.
+        None => choice.hardware_only = tier == TierRequest::Auto,
+    }
+    Ok((choice, OpenOptions { tier, memory_budget, ..OpenOptions::default() }))
+}
+
+/// Opens the device. Where nothing was asked for and no graphics card answers, the CPU tier runs, and the note says so.
+pub fn open(args: &DeviceArgs) -> Result<(Gpu, Option<String>), Failure> {
+    let (choice, options) = options(args)?;
+    let nothing_asked = options.tier == TierRequest::Auto && args.adapter.is_none();
+    match pollster::block_on(Gpu::open(&choice, options)) {
+        Ok(gpu) => Ok((gpu, None)),
+        Err(GpuError::NoAdapter { .. }) if nothing_asked => {
+            let note = "no graphics card answers; running on the processor, which is slow (see `maquette doctor`)";
+            Ok((Gpu::cpu(), Some(note.to_owned())))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The precision that will be used on a device.
+pub fn precision(
+    asked: PrecisionArg,
+    gpu: &Gpu,
+    packed: impl FnOnce() -> Result<bool, Failure>,
+) -> Result<Precision, Failure> {
+    let best = if gpu.capabilities().f16 && gpu.setup().is_some() { Precision::F16 } else { Precision::F32 };
+    let refuse = |expected: &str, found: &str| {
+        let (expected, found) = (expected.to_owned(), found.to_owned());
+        Err(maquette::Error::Option { option: "--precision", expected, found }.into())
+    };
+    match asked {
+        PrecisionArg::Auto => Ok(best),
+        PrecisionArg::F32 => Ok(Precision::F32),
+        PrecisionArg::F16 if best == Precision::F16 => Ok(Precision::F16),
+        PrecisionArg::F16 => refuse("f32 or auto: this device has no 16-bit floats", "f16"),
+        PrecisionArg::Q8 if packed()? => Ok(best),
+        PrecisionArg::Q8 => refuse("a model folder whose weights are 8-bit (`maquette-weights` converts one)", "q8"),
+    }
+}
+
+/// A number of bytes: `6GB`, `512MiB`, `1.5G`, `1000000`.
+fn bytes(text: &str) -> Result<u64, Failure> {
+    let trimmed = text.trim();
+    let split = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
+    let (number, unit) = trimmed.split_at(split);
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1.0),
+        "k" | "kb" => Some(1e3),
+        "m" | "mb" => Some(1e6),
+        "g" | "gb" => Some(1e9),
+        "kib" => Some(1024.0),
+        "mib" => Some(1024.0 * 1024.0),
+        "gib" => Some(1024.0 * 1024.0 * 1024.0),
+        _ => None,
+    };
+    match (number.parse::<f64>(), factor) {
+        (Ok(n), Some(factor)) if n > 0.0 && n * factor >= 1.0 => Ok((n * factor) as u64),
+        _ => {
+            let expected = "a size such as 6GB, 512MiB or 1.5G".to_owned();
+            Err(maquette::Error::Option { option: "--vram-budget", expected, found: text.to_owned() }.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_decimal_and_binary_units() {
+        for (text, expected) in [("6GB", 6_000_000_000), ("512 MiB", 512 << 20), ("1.5G", 1_500_000_000), ("7", 7)] {
+            assert_eq!(bytes(text).ok(), Some(expected), "{text}");
+        }
+        for text in ["", "GB", "-1GB", "6 apples", "0"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+}

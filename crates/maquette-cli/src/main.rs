@@ -57,7 +57,8 @@ fn run(command: Command) -> Result<(), Failure> {
             if args.markdown {
                 report::print(&maquette::error_table_markdown())
             } else {
-                let rows = maquette::ERROR_CLASSES.iter().map(|c| format!("{:>3}  {:<32} {}\n", c.exit, c.code, c.cause));
+                let rows =
+                    maquette::ERROR_CLASSES.iter().map(|c| format!("{:>3}  {:<32} {}\n", c.exit, c.code, c.cause));
                 report::print(&rows.collect::<String>())
             }
         }

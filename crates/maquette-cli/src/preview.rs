@@ -22,12 +22,12 @@ pub fn run(args: &Preview) -> Result<(), Failure> {
     };
     files::check_target(&output, args.overwrite)?;
     let control = Control::default();
-    let draw = |subject: Subject<'_>| {
-        if webp {
-            turntable(subject, args.size, args.frames, &control)
+    let draw = |subject: Subject<'_>| -> Result<Vec<u8>, Failure> {
+        Ok(if webp {
+            turntable(subject, args.size, args.frames, &control)?
         } else {
-            four_views(subject, args.size, &control)
-        }
+            four_views(subject, args.size, &control)?
+        })
     };
     let bytes = if args.file.extension().is_some_and(|e| e.eq_ignore_ascii_case("ply")) {
         let gaussians = gaussian_ply::read(&files::read(&args.file)?, gaussian_ply::Frame::Reference)

@@ -10,13 +10,13 @@ use miette::{Diagnostic, MietteHandlerOpts};
 /// Anything that ends the program with an exit status of its own.
 #[derive(Debug)]
 pub struct Failure {
-    error: Error,
+    error: Box<Error>,
     class: &'static ErrorClass,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { class: error.class(), error }
+        Self { class: error.class(), error: Box::new(error) }
     }
 }
 
@@ -41,7 +41,7 @@ impl Failure {
     /// A failure that is told under another class than its error's own.
     pub fn with_code(error: Error, code: &str) -> Self {
         let class = maquette::ERROR_CLASSES.iter().find(|c| c.code == code).unwrap_or_else(|| error.class());
-        Self { error, class }
+        Self { error: Box::new(error), class }
     }
 
     /// Prints the report (for programs on standard output, for people on standard error) and gives the exit status.

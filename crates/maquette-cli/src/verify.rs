@@ -32,8 +32,10 @@ pub fn run(args: &Verify) -> Result<(), Failure> {
         }
     };
     let outcome = gpu.guard(|| pollster::block_on(verify(&*files, &options, &mut show)))?;
-    let outcome = outcome
-        .map_err(|e| Error::StageFile { path: args.goldens.clone().unwrap_or_default(), problem: e.to_string() })?;
+    let outcome = outcome.map_err(|e| {
+        let path = args.goldens.clone().unwrap_or_default();
+        Failure::from(Error::StageFile { path, problem: e.to_string() })
+    })?;
     let failed = outcome.rows.iter().filter(|row| row.verdict != Verdict::Pass).count();
     if args.json {
         let value = serde_json::json!({

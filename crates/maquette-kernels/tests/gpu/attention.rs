@@ -49,8 +49,10 @@ fn case(
     assert_eq!(y.dims(), [qg.rows(), heads, dim]);
     let expected = reference(&q, &k, &v, heads, dim, qg, kg);
     let error = relative_error(&download(y), &expected);
+    // Matrix units take the weights in f16 as well, so there the result carries two roundings that do not know of each other.
+    let roundings = if tier == "matrix" { std::f64::consts::SQRT_2 } else { 1.0 };
     assert!(
-        error <= allowed(&expected, dtype, bound),
+        error <= bound.max(roundings * allowed(&expected, dtype, 0.0)),
         "{tier} {dtype:?} heads {heads} dim {dim} {qg:?} {kg:?}: {error:.2e}"
     );
 }

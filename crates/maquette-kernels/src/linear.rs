@@ -88,7 +88,7 @@ pub fn linear_residual(
 
 /// Queries, keys and values of one fused layer: the outputs are three thirds of `heads` heads each, `x [M, in]` →
 /// `[M, heads, D]` three times. With `gammas` (`[heads, D]`, f32) queries and keys are then RMS-normalised per head
-/// ([`rms_norm_heads`](crate::rms_norm_heads)). The layer's outputs must be a multiple of `3 · heads`.
+/// ([`rms_norm_heads`]). The layer's outputs must be a multiple of `3 · heads`.
 pub fn linear_qkv(
     x: Tensor<2>,
     layer: &Linear,

@@ -31,7 +31,7 @@ pub fn run(args: &Verify) -> Result<(), Failure> {
             let _ = report::print(&line(row));
         }
     };
-    let outcome = gpu.guard(|| pollster::block_on(verify(&*files, &options, &mut show)))?;
+    let outcome = gpu.guard(|| pollster::block_on(verify(&*files, &options, &mut show)).map_err(Box::new))?;
     let outcome = outcome.map_err(|e| {
         let path = args.goldens.clone().unwrap_or_default();
         Failure::from(Error::StageFile { path, problem: e.to_string() })

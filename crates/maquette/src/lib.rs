@@ -45,7 +45,7 @@ mod surface;
 pub mod verify;
 
 pub use control::{CancelToken, Control, Event, Stage};
-pub use cutout::{Cutout, CutoutOptions, Matting, MaskPolicy};
+pub use cutout::{Cutout, CutoutOptions, MaskPolicy, Matting};
 pub use error::{Error, Result};
 pub use error_table::{ERROR_CLASSES, ErrorClass, error_table_markdown};
 pub use maquette_gpu::{Gpu, TierRequest};

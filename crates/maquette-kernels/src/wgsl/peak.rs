@@ -25,7 +25,7 @@ pub(crate) fn multiply_add(like: &Tensor<1>) -> Option<f64> {
     gpu(like)?;
     let y = empty(&cube(like)?, [WORKGROUPS * INVOCATIONS * 4], DType::F32);
     launch(permutation("peak_multiply_add", &[])?, &[&y], vec![ROUNDS as u32], WORKGROUPS);
-    Some((WORKGROUPS * INVOCATIONS * ROUNDS * 16 * 4 * 2) as f64)
+    Some(WORKGROUPS as f64 * INVOCATIONS as f64 * ROUNDS as f64 * 128.0)
 }
 
 /// Matrix multiply-adds in registers on `x` (f16, at least 2,048 elements); the floating-point operations, or `None` where

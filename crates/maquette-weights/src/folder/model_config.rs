@@ -21,7 +21,7 @@ impl ModelConfig {
     /// `_class_name` or `architectures`.
     ///
     /// # Errors
-    /// [`Error::Malformed`] where it is not JSON, [`Error::Field`] where a field is absent or of another type.
+    /// [`Malformed`](crate::Error::Malformed) where it is not JSON, [`Field`](crate::Error::Field) where a field is absent or of another type.
     pub fn parse(origin: &str, text: &[u8]) -> Result<Self> {
         let value = strict_json::parse_value(origin, text)?;
         let plain = value.get("args").is_none().then(|| {

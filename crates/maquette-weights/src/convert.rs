@@ -69,39 +69,11 @@ impl Precision {
             Self::Q4 { group: 64 } => DType::Q4G64,
             Self::Q4 { .. } => DType::Q4G32,
         };
-        match stays_plain(info) {
+        match quant::stays_plain(info) {
             Some(reason) => (DType::F16, Some(reason)),
             None => (packed, None),
         }
     }
-}
-
-/// Why a tensor is not packed: these carry little of the size and much of the precision.
-fn stays_plain(info: &TensorInfo) -> Option<&'static str> {
-    if info.shape.len() < 2 {
-        return Some("one axis");
-    }
-    let segments: Vec<&str> = info.name.split('.').collect();
-    let any = |test: &dyn Fn(&str) -> bool| segments.iter().any(|s| test(s));
-    if any(&|s| s.contains("embed") || s == "pos_emb" || s.ends_with("_token") || s.ends_with("_tokens")) {
-        return Some("embedder");
-    }
-    if any(&|s| s.starts_with("adaLN") || s.contains("modulation") || s == "emb_layers" || s == "time_emb_proj") {
-        return Some("adaLN");
-    }
-    if any(&|s| s.starts_with("norm") || s.ends_with("norm") || s == "gamma") {
-        return Some("norm");
-    }
-    let edge = |s: &str| {
-        matches!(s, "input_layer" | "out_layer" | "conv_in" | "conv_out" | "outconv") || s.starts_with("side")
-    };
-    if segments.first().is_some_and(|s| edge(s)) || any(&|s| matches!(s, "conv_in" | "conv_out")) {
-        return Some("in/out layer");
-    }
-    if info.elements() < 4096 {
-        return Some("small");
-    }
-    None
 }
 
 /// A tensor in its new form.

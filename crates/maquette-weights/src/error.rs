@@ -20,6 +20,21 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The reader of a pack's shards failed.
+    #[error("{origin}: bytes {start}..{end} of shard {shard} could not be read: {source}")]
+    Shard {
+        /// The pack and its stage.
+        origin: String,
+        /// Index of the shard in the pack.
+        shard: usize,
+        /// First byte asked for.
+        start: u64,
+        /// One past the last byte asked for.
+        end: u64,
+        /// The reader's reason.
+        #[source]
+        source: std::io::Error,
+    },
     /// The bytes are not a valid file of their format.
     #[error("{origin}: not a valid {format} file: {problem} (at byte {offset})")]
     Malformed {

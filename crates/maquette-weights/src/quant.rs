@@ -10,7 +10,7 @@
 
 use half::f16;
 
-use crate::{DType, Error, Result};
+use crate::{DType, Error, Result, TensorInfo};
 
 /// The payload and the scales of a packed tensor, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,35 @@ impl Layout {
     }
 }
 
+/// Why a tensor is not packed where weights are packed: such tensors carry little of the size and much of the precision. `None` for
+/// one that is.
+pub fn stays_plain(info: &TensorInfo) -> Option<&'static str> {
+    if info.shape.len() < 2 {
+        return Some("one axis");
+    }
+    let segments: Vec<&str> = info.name.split('.').collect();
+    let any = |test: &dyn Fn(&str) -> bool| segments.iter().any(|s| test(s));
+    if any(&|s| s.contains("embed") || s == "pos_emb" || s.ends_with("_token") || s.ends_with("_tokens")) {
+        return Some("embedder");
+    }
+    if any(&|s| s.starts_with("adaLN") || s.contains("modulation") || s == "emb_layers" || s == "time_emb_proj") {
+        return Some("adaLN");
+    }
+    if any(&|s| s.starts_with("norm") || s.ends_with("norm") || s == "gamma") {
+        return Some("norm");
+    }
+    let edge = |s: &str| {
+        matches!(s, "input_layer" | "out_layer" | "conv_in" | "conv_out" | "outconv") || s.starts_with("side")
+    };
+    if segments.first().is_some_and(|s| edge(s)) || any(&|s| matches!(s, "conv_in" | "conv_out")) {
+        return Some("in/out layer");
+    }
+    if info.elements() < 4096 {
+        return Some("small");
+    }
+    None
+}
+
 /// The smallest f16 that is not below `x` (`x` finite and not negative); infinity beyond the largest.
 fn f16_not_below(x: f32) -> f16 {
     let near = f16::from_f32(x);
@@ -113,7 +142,7 @@ pub fn pack(name: &str, dtype: DType, shape: &[usize], values: &[f32]) -> Result
 }
 
 /// Multiplies a packed tensor out. Readers have checked the sizes; a payload of another size yields no more than it holds.
-pub(crate) fn unpack(dtype: DType, shape: &[usize], data: &[u8], scales: &[u8]) -> Vec<f32> {
+pub fn unpack(dtype: DType, shape: &[usize], data: &[u8], scales: &[u8]) -> Vec<f32> {
     let Some(layout) = Layout::of(dtype, shape).filter(|l| l.columns > 0) else {
         return Vec::new();
     };

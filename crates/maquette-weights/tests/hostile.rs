@@ -314,6 +314,12 @@ fn pack_cases() -> Vec<Case> {
         ("shape that overflows", text(&good, &tensor("[4294967296,4294967296]", &range(0, 0, 4))), "is not a tensor"),
         ("tensor twice", text(&good, &format!("{w},{w}")), "stands twice"),
         ("unknown type", text(&good, &w.replace("F32", "F99")), "is not a tensor"),
+        (
+            "tensor larger than its shards",
+            text(&good, &tensor("[2]", &[range(0, 0, 4), range(0, 0, 4)].join(","))),
+            "overlap",
+        ),
+        ("two tensors in one place", text(&good, &format!("{w},{}", w.replace("\"w\"", "\"v\""))), "overlap at byte 0"),
     ]
 }
 

@@ -4,11 +4,13 @@
 //! own, so a stage can be dropped before the next is fetched. A tensor lies in one shard unless it is larger than one.
 //!
 //! Reading needs no file system: [`Pack::parse`] takes the text of `pack.json`, [`Pack::verify`] the bytes of a shard as they
-//! arrive, and [`PackStage`] is a [`crate::TensorSource`] over whichever shards are in memory.
+//! arrive. Two [`crate::TensorSource`]s then hand out tensors: [`PackStage`] over whichever shards are in memory, and
+//! [`StreamedStage`] over shards that stay elsewhere, of which only one tensor at a time is in memory.
 
 mod read;
 #[cfg(feature = "fetch")]
 pub(crate) use read::hex;
+mod streamed;
 #[cfg(feature = "native")]
 mod write;
 
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use read::{Pack, PackStage};
+pub use streamed::StreamedStage;
 #[cfg(feature = "native")]
 pub use write::{PackOptions, pack_folder, unpack_folder};
 

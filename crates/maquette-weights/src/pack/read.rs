@@ -1,4 +1,4 @@
-//! Reading a pack, shard by shard.
+//! A pack's checked index, and its stages over shards in memory.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::streamed::StreamedStage;
 use super::{FORMAT_VERSION, PackIndex, PackRange, PackShard, PackStageIndex, PackTensor, SHARD_LIMIT};
 use crate::quant::Layout;
 use crate::safetensors::packed;
@@ -47,6 +48,7 @@ impl Pack {
         for (key, stage) in &index.stages {
             check_stage(&index, stage).map_err(|problem| bad(format!("stage `{key}`: {problem}")))?;
         }
+        check_overlaps(&index).map_err(bad)?;
         let pipeline = PipelineConfig::parse(origin, index.pipeline.to_string().as_bytes())?;
         Ok(Self { origin: origin.to_owned(), index, pipeline })
     }
@@ -84,6 +86,22 @@ impl Pack {
     /// # Errors
     /// [`Error::Field`] if the pack has no such stage, or its description is damaged.
     pub fn stage(&self, key: &str) -> Result<PackStage> {
+        Ok(PackStage { stage: self.stage_tensors(key)?, loaded: BTreeMap::new() })
+    }
+
+    /// The stage of that model key over shards that stay where they are; `read` fetches the bytes of one tensor when it is asked
+    /// for (see [`StreamedStage`]). It must read shards that [`Pack::verify`] has passed.
+    ///
+    /// # Errors
+    /// Those of [`Pack::stage`].
+    pub fn streamed_stage<R>(&self, key: &str, read: R) -> Result<StreamedStage<R>>
+    where
+        R: Fn(usize, u64, &mut [u8]) -> std::io::Result<()>,
+    {
+        Ok(StreamedStage::new(self.stage_tensors(key)?, read))
+    }
+
+    fn stage_tensors(&self, key: &str) -> Result<StageTensors> {
         let stage = self.index.stages.get(key).ok_or_else(|| Error::Field {
             origin: self.origin.clone(),
             field: format!("stages.{key}"),
@@ -97,14 +115,7 @@ impl Pack {
             stage.tensors.iter().flat_map(|t| t.data.iter().chain(&t.scales)).map(|r| r.shard).collect();
         shards.sort_unstable();
         shards.dedup();
-        Ok(PackStage {
-            origin: format!("{}: {key}", self.origin),
-            config,
-            tensors,
-            by_name,
-            shards,
-            loaded: BTreeMap::new(),
-        })
+        Ok(StageTensors { origin: format!("{}: {key}", self.origin), config, tensors, by_name, shards })
     }
 
     fn shard(&self, index: usize) -> Result<&PackShard> {
@@ -168,6 +179,22 @@ fn check_stage(index: &PackIndex, stage: &PackStageIndex) -> Result<(), String> 
     Ok(())
 }
 
+/// No byte belongs to two tensors, so that no tensor can be larger than the shards together.
+fn check_overlaps(index: &PackIndex) -> Result<(), String> {
+    let tensors = index.stages.values().flat_map(|s| &s.tensors);
+    let mut ranges: Vec<(PackRange, &str)> =
+        tensors.flat_map(|t| t.data.iter().chain(&t.scales).map(|r| (*r, t.name.as_str()))).collect();
+    ranges.retain(|(r, _)| r.start < r.end);
+    ranges.sort_unstable_by_key(|(r, _)| (r.shard, r.start));
+    match ranges.windows(2).find(|w| w[0].0.shard == w[1].0.shard && w[1].0.start < w[0].0.end) {
+        None => Ok(()),
+        Some(w) => Err(format!(
+            "tensors `{}` and `{}` overlap at byte {} of shard {}",
+            w[0].1, w[1].1, w[1].0.start, w[1].0.shard
+        )),
+    }
+}
+
 fn dtype(tensor: &PackTensor) -> Option<DType> {
     DType::from_name(&tensor.dtype).or_else(|| packed::form(&tensor.dtype))
 }
@@ -182,11 +209,12 @@ fn sizes(tensor: &PackTensor) -> Option<(u64, u64)> {
     }
 }
 
+/// A tensor and where its bytes are.
 #[derive(Clone, Debug)]
-struct Placed {
-    info: TensorInfo,
-    data: Vec<PackRange>,
-    scales: Vec<PackRange>,
+pub(super) struct Placed {
+    pub(super) info: TensorInfo,
+    pub(super) data: Vec<PackRange>,
+    pub(super) scales: Vec<PackRange>,
 }
 
 impl Placed {
@@ -196,26 +224,50 @@ impl Placed {
     }
 }
 
+/// What is known of a stage without its bytes.
+#[derive(Clone, Debug)]
+pub(super) struct StageTensors {
+    pub(super) origin: String,
+    pub(super) config: ModelConfig,
+    pub(super) tensors: Vec<Placed>,
+    by_name: HashMap<String, usize>,
+    pub(super) shards: Vec<usize>,
+}
+
+impl StageTensors {
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.tensors.iter().map(|t| t.info.name.as_str()).collect()
+    }
+
+    pub(super) fn info(&self, name: &str) -> Option<&TensorInfo> {
+        self.by_name.get(name).map(|i| &self.tensors[*i].info)
+    }
+
+    pub(super) fn placed(&self, name: &str) -> Result<&Placed> {
+        self.by_name.get(name).map(|i| &self.tensors[*i]).ok_or_else(|| Error::MissingTensor {
+            origin: self.origin.clone(),
+            name: name.to_owned(),
+            nearest: crate::nearest::nearest(name, self.names()).map(str::to_owned),
+        })
+    }
+}
+
 /// One model of a pack, over the shards that are in memory.
 #[derive(Clone, Debug)]
 pub struct PackStage {
-    origin: String,
-    config: ModelConfig,
-    tensors: Vec<Placed>,
-    by_name: HashMap<String, usize>,
-    shards: Vec<usize>,
+    stage: StageTensors,
     loaded: BTreeMap<usize, Arc<[u8]>>,
 }
 
 impl PackStage {
     /// Class and arguments of the model.
     pub fn config(&self) -> &ModelConfig {
-        &self.config
+        &self.stage.config
     }
 
     /// The shards that hold this stage, in order.
     pub fn shards(&self) -> &[usize] {
-        &self.shards
+        &self.stage.shards
     }
 
     /// Adds a shard's bytes, which [`Pack::verify`] has passed.
@@ -231,7 +283,7 @@ impl PackStage {
     /// Names of the tensors that can be had from the loaded shards.
     pub fn ready(&self) -> Vec<&str> {
         let here = |t: &&Placed| t.data.iter().chain(&t.scales).all(|r| self.loaded.contains_key(&r.shard));
-        self.tensors.iter().filter(here).map(|t| t.info.name.as_str()).collect()
+        self.stage.tensors.iter().filter(here).map(|t| t.info.name.as_str()).collect()
     }
 
     fn bytes(&self, name: &str, ranges: &[PackRange]) -> Result<Cow<'_, [u8]>> {
@@ -239,7 +291,7 @@ impl PackStage {
             let shard = self.loaded.get(&range.shard);
             shard.and_then(|s| s.get(range.start as usize..range.end as usize)).ok_or_else(|| {
                 Error::unsupported(
-                    &self.origin,
+                    &self.stage.origin,
                     format!("tensor `{name}` is in shard {}, which is not loaded", range.shard),
                 )
             })
@@ -254,20 +306,15 @@ impl PackStage {
 
 impl TensorSource for PackStage {
     fn names(&self) -> Vec<&str> {
-        self.tensors.iter().map(|t| t.info.name.as_str()).collect()
+        self.stage.names()
     }
 
     fn info(&self, name: &str) -> Option<&TensorInfo> {
-        self.by_name.get(name).map(|i| &self.tensors[*i].info)
+        self.stage.info(name)
     }
 
     fn get(&self, name: &str) -> Result<TensorView<'_>> {
-        let placed = self.by_name.get(name).map(|i| &self.tensors[*i]).ok_or_else(|| Error::MissingTensor {
-            origin: self.origin.clone(),
-            name: name.to_owned(),
-            nearest: crate::nearest::nearest(name, self.tensors.iter().map(|t| t.info.name.as_str()))
-                .map(str::to_owned),
-        })?;
+        let placed = self.stage.placed(name)?;
         Ok(TensorView::packed(&placed.info, self.bytes(name, &placed.data)?, self.bytes(name, &placed.scales)?))
     }
 }

@@ -1,7 +1,9 @@
 //! Writing packs, and turning them back into folders.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -192,24 +194,28 @@ fn stage(
     Ok(PackStageIndex { config: read_json(&reference.description)?, bytes, tensors })
 }
 
-/// Turns a pack back into a model folder; every shard is verified first.
+/// Turns a pack back into a model folder, holding one shard and one tensor at a time; a shard is verified before any of it is
+/// used. `progress` is told the bytes written so far.
 ///
 /// # Errors
 /// Those of [`Pack::parse`] and [`Pack::verify`], and [`Error::Io`].
 pub fn unpack_folder(pack_folder: &Path, out: &Path, progress: &mut dyn FnMut(u64)) -> Result<()> {
     let file = pack_folder.join("pack.json");
     let pack = Pack::parse(&file.display().to_string(), &std::fs::read(&file).map_err(Error::io(&file))?)?;
-    let mut read = 0;
-    for key in pack.index().stages.keys() {
-        let mut stage = pack.stage(key)?;
-        for shard in stage.shards().to_vec() {
-            let path = pack_folder.join(&pack.index().shards[shard].file);
-            let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
-            pack.verify(shard, &bytes)?;
-            read += bytes.len() as u64;
-            stage.insert(shard, bytes);
-            progress(read);
-        }
+    let held = RefCell::new(None);
+    let read = |shard: usize, start: u64, into: &mut [u8]| {
+        let mut held = held.borrow_mut();
+        // Tensors stand in the order of their shards, so each shard is loaded once.
+        let (_, bytes) = match held.take() {
+            Some((at, bytes)) if at == shard => held.insert((at, bytes)),
+            _ => held.insert((shard, verified(&pack, pack_folder, shard).map_err(io::Error::other)?)),
+        };
+        let start = start as usize;
+        into.copy_from_slice(bytes.get(start..start + into.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    };
+    let mut done = 0;
+    for (key, entry) in &pack.index().stages {
         let reference = if key == IMAGE_ENCODER {
             pack.pipeline().image_cond_checkpoint.as_deref().unwrap_or(key)
         } else {
@@ -218,14 +224,28 @@ pub fn unpack_folder(pack_folder: &Path, out: &Path, progress: &mut dyn FnMut(u6
         let base = Path::new(reference).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let ckpts = out.join("ckpts");
         std::fs::create_dir_all(&ckpts).map_err(Error::io(&ckpts))?;
-        write_stage(&stage, &ckpts.join(format!("{base}.safetensors")))?;
-        let config = &pack.index().stages[key].config;
-        write_whole(&ckpts.join(format!("{base}.json")), format!("{config:#}\n").as_bytes())?;
+        let stage = pack.streamed_stage(key, &read)?;
+        write_stage(&stage, &ckpts.join(format!("{base}.safetensors")), &mut |bytes| {
+            done += bytes;
+            progress(done);
+        })?;
+        write_whole(&ckpts.join(format!("{base}.json")), format!("{:#}\n", entry.config).as_bytes())?;
     }
     write_whole(&out.join("pipeline.json"), format!("{:#}\n", pack.index().pipeline).as_bytes())
 }
 
-fn write_stage(stage: &super::PackStage, target: &Path) -> Result<()> {
+/// A shard's bytes, once they are known to be the right ones.
+fn verified(pack: &Pack, folder: &Path, shard: usize) -> Result<Vec<u8>> {
+    let path = folder.join(&pack.index().shards[shard].file);
+    let mut bytes = Vec::new();
+    let file = File::open(&path).map_err(Error::io(&path))?;
+    // A file longer than it should be is not read to its end.
+    file.take(SHARD_LIMIT + 1).read_to_end(&mut bytes).map_err(Error::io(&path))?;
+    pack.verify(shard, &bytes)?;
+    Ok(bytes)
+}
+
+fn write_stage(stage: &dyn TensorSource, target: &Path, progress: &mut dyn FnMut(u64)) -> Result<()> {
     let (mut tensors, mut packed_list) = (Vec::new(), BTreeMap::new());
     let infos: Vec<&TensorInfo> = stage.names().into_iter().filter_map(|n| stage.info(n)).collect();
     for info in &infos {
@@ -251,6 +271,7 @@ fn write_stage(stage: &super::PackStage, target: &Path) -> Result<()> {
         if info.dtype.is_packed() {
             writer.write(&packed::scales_name(&info.name), view.scales())?;
         }
+        progress((view.bytes().len() + view.scales().len()) as u64);
     }
     writer.finish()
 }
@@ -350,6 +371,17 @@ mod tests {
     }
 
     #[test]
+    fn unpacking_tells_its_progress_tensor_by_tensor() {
+        let (dir, pack) = packed(Precision::Q4 { group: 64 }, 20_000);
+        assert!(pack.index().shards.len() > 20);
+        let mut told = Vec::new();
+        unpack_folder(dir.path(), &dir.path().join("out"), &mut |at| told.push(at)).unwrap();
+        assert!(told.is_sorted());
+        assert_eq!(told.len(), pack.index().stages.values().map(|s| s.tensors.len()).sum::<usize>());
+        assert_eq!(told.last(), Some(&pack.index().bytes));
+    }
+
+    #[test]
     fn damaged_and_truncated_shards_are_told_from_good_ones() {
         let (dir, pack) = packed(Precision::F16, SHARD_LIMIT);
         let path = dir.path().join(&pack.index().shards[0].file);
@@ -361,7 +393,8 @@ mod tests {
         assert!(pack.verify(99, &good).is_err());
         std::fs::write(&path, damaged).unwrap();
         let out = dir.path().join("out");
-        assert!(matches!(unpack_folder(dir.path(), &out, &mut |_| {}), Err(Error::Checksum { .. })));
+        let error = unpack_folder(dir.path(), &out, &mut |_| {}).unwrap_err();
+        assert!(matches!(error, Error::Checksum { .. }), "{error:?}");
         assert!(!out.join("ckpts/ss_flow_img_dit_T_8l8_fp16.safetensors").exists(), "a damaged stage is not written");
         assert!(ModelFolder::open(out).is_err(), "and the folder stays without its pipeline.json");
     }

@@ -15,6 +15,7 @@ pub mod process;
 pub mod raster_antialias;
 pub mod raster_gaussian;
 pub mod raster_mesh;
+pub mod reference;
 pub mod shapes;
 mod triangle_mesh;
 pub mod uv;

@@ -6,14 +6,20 @@ use goldens_support::{Golden, path};
 use maquette_mesh::Gaussians;
 use maquette_mesh::formats::gaussian_ply::{Frame, read, write};
 
-fn decoded() -> Gaussians {
-    let g = Golden::open("trellis/e2e/e2e.safetensors");
+/// The reference's file; the repository carries its first rows.
+fn stored() -> Vec<u8> {
+    std::fs::read(path(&["trellis/e2e/gaussians.ply", "cli/gaussians.ply"])).expect("readable")
+}
+
+/// The first `count` decoded Gaussians.
+fn decoded(count: usize) -> Gaussians {
+    let g = Golden::open_first(&["trellis/e2e/e2e.safetensors", "cli/end_to_end.safetensors"]);
     Gaussians {
-        means: g.rows("gs.xyz"),
-        scales: g.rows("gs.scaling"),
-        quats: g.rows("gs.rotation"),
-        opacities: g.f32("gs.opacity"),
-        f_dc: g.rows("gs.features_dc"),
+        means: g.rows("gs.xyz")[..count].to_vec(),
+        scales: g.rows("gs.scaling")[..count].to_vec(),
+        quats: g.rows("gs.rotation")[..count].to_vec(),
+        opacities: g.f32("gs.opacity")[..count].to_vec(),
+        f_dc: g.rows("gs.features_dc")[..count].to_vec(),
     }
 }
 
@@ -25,8 +31,9 @@ fn split(bytes: &[u8]) -> (&str, &[[u8; 4]]) {
 
 #[test]
 fn written_file_equals_the_reference_file() {
-    let ours = write(&decoded(), Frame::Reference).expect("valid");
-    let theirs = std::fs::read(path("trellis/e2e/gaussians.ply")).expect("readable");
+    let theirs = stored();
+    let count = read(&theirs, Frame::Reference).expect("a Gaussian PLY").len();
+    let ours = write(&decoded(count), Frame::Reference).expect("valid");
     let ((head, a), (their_head, b)) = (split(&ours), split(&theirs));
     assert_eq!(head, their_head);
     assert_eq!(a.len(), b.len());
@@ -47,10 +54,9 @@ fn written_file_equals_the_reference_file() {
 
 #[test]
 fn reading_the_reference_file_gives_the_decoded_gaussians() {
-    let theirs = std::fs::read(path("trellis/e2e/gaussians.ply")).expect("readable");
-    let back = read(&theirs, Frame::Reference).expect("a Gaussian PLY");
-    let want = decoded();
-    assert_eq!(back.len(), 9568);
+    let back = read(&stored(), Frame::Reference).expect("a Gaussian PLY");
+    assert!(back.len() >= 500);
+    let want = decoded(back.len());
     for i in 0..back.len() {
         for k in 0..3 {
             assert!((back.means[i][k] - want.means[i][k]).abs() < 1e-6);

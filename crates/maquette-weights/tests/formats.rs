@@ -6,7 +6,7 @@ mod emit;
 use std::path::PathBuf;
 
 use emit::{Pickle, field, floats, initialiser, legacy_start, number, onnx, safetensors, zip};
-use maquette_weights::{Checkpoint, DType, Format, Header, HeaderProgress, SafetensorsWriter, TensorInfo};
+use maquette_weights::{Checkpoint, DType, Error, Format, Header, HeaderProgress, SafetensorsWriter, TensorInfo};
 
 fn goldens() -> PathBuf {
     let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -170,10 +170,29 @@ fn shards_are_read_through_their_index() {
     std::fs::write(&index, r#"{"metadata":{},"weight_map":{"a":"m-1.safetensors","b":"m-2.safetensors"}}"#).unwrap();
     let c = Checkpoint::open(&index).unwrap();
     assert_eq!((c.tensor("a").unwrap().to_f32(), c.tensor("b").unwrap().to_f32()), (vec![1.0], vec![2.0]));
+    assert_eq!(Checkpoint::read(&index).unwrap().tensor("b").unwrap().to_f32(), [2.0]);
     std::fs::write(&index, r#"{"weight_map":{"a":"m-1.safetensors","c":"m-2.safetensors"}}"#).unwrap();
     assert!(Checkpoint::open(&index).unwrap_err().to_string().contains("`c`"));
     std::fs::remove_file(dir.path().join("m-2.safetensors")).unwrap();
     assert!(Checkpoint::open(&index).unwrap_err().to_string().contains("m-2.safetensors"));
+}
+
+#[test]
+fn a_checkpoint_read_into_memory_outlives_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.safetensors");
+    let header = r#"{"w":{"dtype":"U8","shape":[100000],"data_offsets":[0,100000]}}"#;
+    let values: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+    std::fs::write(&path, safetensors(header, &values)).unwrap();
+    let c = Checkpoint::read(&path).unwrap();
+    // Truncated in place, which ends a program that has the file mapped.
+    std::fs::File::create(&path).unwrap();
+    c.release("w");
+    assert_eq!(c.tensor("w").unwrap().bytes(), values);
+    assert_eq!(c.format(), Format::Safetensors);
+    assert!(matches!(Checkpoint::read(&path), Err(Error::UnknownFormat { .. })), "an empty file is no checkpoint");
+    assert!(matches!(Checkpoint::read(dir.path()), Err(Error::Unsupported { .. } | Error::Io { .. })));
+    assert!(matches!(Checkpoint::read(dir.path().join("absent")), Err(Error::Io { .. })));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The bytes under a checkpoint: mapped from a file, or in memory.
+//! The bytes under a checkpoint: mapped from a file, read from it, or given.
 
 #[cfg(feature = "native")]
 use std::path::Path;
@@ -15,6 +15,9 @@ pub(crate) enum Backing {
     /// Mapped from a file; pages come in as they are touched and can be dropped by the system at any time.
     #[cfg(feature = "native")]
     Mapped(Arc<memmap2::Mmap>),
+    /// Read from a file into anonymous pages.
+    #[cfg(feature = "native")]
+    Read(Arc<memmap2::MmapMut>),
 }
 
 impl std::fmt::Debug for Backing {
@@ -26,18 +29,7 @@ impl std::fmt::Debug for Backing {
 impl Backing {
     #[cfg(feature = "native")]
     pub(crate) fn map(path: &Path) -> Result<Self> {
-        let file = std::fs::File::open(path).map_err(Error::io(path))?;
-        let metadata = file.metadata().map_err(Error::io(path))?;
-        if !metadata.is_file() {
-            return Err(Error::unsupported(
-                &path.display().to_string(),
-                "not a file; a checkpoint file is expected here",
-            ));
-        }
-        // Mapping nothing is an error on some systems.
-        if metadata.len() == 0 {
-            return Ok(Self::Memory(Arc::from([])));
-        }
+        let Some((file, _)) = open(path)? else { return Ok(Self::Memory(Arc::from([]))) };
         // SAFETY: the map is read-only and private to this process's view. If another process truncates the file while it is
         // mapped, touching the lost pages ends this process; we accept that as every mapped reader does, because our own
         // writers never write in place (they write beside and rename, which leaves the mapped file intact).
@@ -45,19 +37,19 @@ impl Backing {
         Ok(Self::Mapped(Arc::new(map)))
     }
 
-    /// Maps the pages under a byte range in one go: whoever asks for a tensor reads all of it, and one call costs less than a
-    /// fault every few pages.
+    /// Reads the whole file. Most of the time of a copy goes into the system's handing out of fresh pages, so they are asked for
+    /// in the large size where there is one.
     #[cfg(feature = "native")]
-    pub(crate) fn prefault(&self, start: usize, end: usize) {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let Some((mut file, length)) = open(path)? else { return Ok(Self::Memory(Arc::from([]))) };
+        let too_large = |_| Error::io(path)(std::io::ErrorKind::FileTooLarge.into());
+        let length = usize::try_from(length).map_err(too_large)?;
+        let mut memory = memmap2::MmapMut::map_anon(length).map_err(Error::io(path))?;
+        // Refused where large pages are off; small ones do as well.
         #[cfg(target_os = "linux")]
-        if let Self::Mapped(map) = self
-            && end - start >= 1 << 16
-        {
-            // Older kernels refuse; the pages then come in one by one.
-            let _ = map.advise_range(memmap2::Advice::PopulateRead, start, end - start);
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = (start, end);
+        let _ = memory.advise(memmap2::Advice::HugePage);
+        std::io::Read::read_exact(&mut file, &mut memory).map_err(Error::io(path))?;
+        Ok(Self::Read(Arc::new(memory)))
     }
 
     /// Lets go of the mapped pages under a byte range.
@@ -80,6 +72,19 @@ impl Backing {
             Self::Memory(bytes) => bytes,
             #[cfg(feature = "native")]
             Self::Mapped(map) => map,
+            #[cfg(feature = "native")]
+            Self::Read(memory) => memory,
         }
     }
+}
+
+/// A file and its length; `None` if it is empty, because mapping nothing is an error on some systems.
+#[cfg(feature = "native")]
+fn open(path: &Path) -> Result<Option<(std::fs::File, u64)>> {
+    let file = std::fs::File::open(path).map_err(Error::io(path))?;
+    let metadata = file.metadata().map_err(Error::io(path))?;
+    if !metadata.is_file() {
+        return Err(Error::unsupported(&path.display().to_string(), "not a file; a checkpoint file is expected here"));
+    }
+    Ok((metadata.len() > 0).then(|| (file, metadata.len())))
 }

@@ -82,11 +82,25 @@ impl Checkpoint {
     /// [`Error::Io`] if it cannot be read, [`Error::UnknownFormat`], [`Error::Malformed`] or [`Error::Unsupported`] for its content.
     #[cfg(feature = "native")]
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        Self::from_file(path.as_ref(), Backing::map)
+    }
+
+    /// As [`Checkpoint::open`], with the whole file read into memory now. For files on network drives, or files that another
+    /// program may write to while they are in use, which a memory map does not survive.
+    ///
+    /// # Errors
+    /// As for [`Checkpoint::open`].
+    #[cfg(feature = "native")]
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        Self::from_file(path.as_ref(), Backing::read)
+    }
+
+    #[cfg(feature = "native")]
+    fn from_file(path: &Path, load: fn(&Path) -> Result<Backing>) -> Result<Self> {
         if path.as_os_str().to_string_lossy().ends_with(".safetensors.index.json") {
-            return Self::sharded(path);
+            return Self::sharded(path, load);
         }
-        Self::from_backing(path.display().to_string(), Backing::map(path)?)
+        Self::from_backing(path.display().to_string(), load(path)?)
     }
 
     /// Opens a checkpoint that is already in memory (a `Vec<u8>`, or an `Arc<[u8]>` that is shared and not copied).
@@ -164,13 +178,13 @@ impl Checkpoint {
     }
 
     #[cfg(feature = "native")]
-    fn sharded(path: &Path) -> Result<Self> {
+    fn sharded(path: &Path, load: fn(&Path) -> Result<Backing>) -> Result<Self> {
         let origin = path.display().to_string();
         let index = ShardIndex::parse(&origin, &std::fs::read(path).map_err(Error::io(path))?)?;
         let (mut parts, mut entries, mut metadata) = (Vec::new(), Vec::new(), BTreeMap::new());
         for shard in index.shards() {
             let file = path.with_file_name(shard);
-            let backing = Backing::map(&file)?;
+            let backing = load(&file)?;
             let (spans, own) = Header::parse(&file.display().to_string(), backing.bytes())?.into_parts();
             metadata.extend(own);
             // Tensors that the index gives to another shard, or to none, are left alone, as the Python loaders do.
@@ -272,10 +286,6 @@ impl Checkpoint {
             });
         };
         let entry = &self.entries[*index];
-        #[cfg(feature = "native")]
-        if let Storage::Span { part, start, end } = &entry.storage {
-            self.parts[*part].prefault(*start, *end);
-        }
         Ok(match &entry.storage {
             Storage::Span { part, start, end } => {
                 TensorView::new(&entry.info, Cow::Borrowed(&self.parts[*part].bytes()[*start..*end]))

@@ -6,6 +6,7 @@
 
 mod cache;
 mod request;
+mod variables;
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -20,6 +21,7 @@ use crate::strict_json;
 use crate::{Error, Result};
 use cache::Repository;
 use request::{Head, Http};
+pub use variables::cache_folder;
 
 /// Where and how to fetch. The library reads no environment: programs fill this from theirs.
 #[derive(Clone, Debug)]

@@ -86,5 +86,5 @@ fn open(path: &Path) -> Result<Option<(std::fs::File, u64)>> {
     if !metadata.is_file() {
         return Err(Error::unsupported(&path.display().to_string(), "not a file; a checkpoint file is expected here"));
     }
-    Ok((metadata.len() > 0).then(|| (file, metadata.len())))
+    Ok((metadata.len() > 0).then_some((file, metadata.len())))
 }

@@ -1,0 +1,214 @@
+/**
+ * The engine's worker: hosts the WASM module, so that no computation ever stalls the page, and gives it bytes of shards at
+ * once when it asks (the private file system has synchronous reads in workers only).
+ */
+import type { Asset, Engine, EngineCutout, EngineModule, Generated } from "./engine-contract";
+import { MaquetteError } from "./failure";
+import type { StageShards } from "./pack-protocol";
+import { Channel, type Handlers, Moved } from "./rpc";
+import { busy, privateFolder } from "./shard-store";
+import { fetchBytes } from "./shard-fetch";
+
+export interface StartSettings {
+  /** The bound module's JavaScript file. */
+  engine: string;
+  matting: string;
+  options: string;
+}
+
+let module: EngineModule | undefined;
+let engine: Engine | undefined;
+let settings: StartSettings | undefined;
+let pack: Channel | undefined;
+let modelText = "";
+let mattingThere = false;
+let next = 1;
+const cutouts = new Map<number, EngineCutout>();
+const objects = new Map<number, { generated: Generated; asset?: Asset }>();
+
+async function load(url: string): Promise<EngineModule> {
+  if (module) return module;
+  const loaded = (await import(/* @vite-ignore */ url)) as EngineModule;
+  await loaded.default({ module_or_path: url.replace(/\.js$/, "_bg.wasm") });
+  module = loaded;
+  return loaded;
+}
+
+function running(): Engine {
+  if (!engine) throw new MaquetteError("maquette::fault", "The engine was not started.");
+  return engine;
+}
+
+function found<T>(map: Map<number, T>, id: number): T {
+  const value = map.get(id);
+  if (value === undefined) throw new MaquetteError("maquette::fault", "That object is gone: the engine was started anew since.", "Make it again.");
+  return value;
+}
+
+/** The running stage's shards: open files, or bytes. */
+const shards = new Map<number, FileSystemSyncAccessHandle | Uint8Array<ArrayBuffer>>();
+
+function read(shard: number, start: number, end: number): Uint8Array {
+  const source = shards.get(shard);
+  if (source === undefined) throw new Error(`shard ${shard} was not asked for`);
+  if (source instanceof Uint8Array) return source.subarray(start, end);
+  const bytes = new Uint8Array(end - start);
+  const got = source.read(bytes, { at: start });
+  if (got !== bytes.length) throw new Error(`shard ${shard} ended at byte ${start + got}`);
+  return bytes;
+}
+
+function closeShards(): void {
+  for (const source of shards.values()) if (!(source instanceof Uint8Array)) source.close();
+  shards.clear();
+}
+
+async function ensure(stage: string): Promise<void> {
+  if (!pack) throw new MaquetteError("maquette::fault", "There is no pack.");
+  const handed = await pack.call<StageShards>("stage", [stage]);
+  closeShards();
+  if (handed.keeping === "memory") {
+    for (const { shard, blob } of handed.shards) shards.set(shard, new Uint8Array(await blob.arrayBuffer()));
+    return;
+  }
+  const folder = await privateFolder(handed.folder, false);
+  if (!folder) throw new MaquetteError("maquette::pack::offline", "The weights are gone from this device.", "They were deleted meanwhile; run again to fetch them.");
+  for (const { shard, name } of handed.files) {
+    const file = await folder.getFileHandle(name);
+    // Several tabs may read at once where the browser knows this mode; the others ignore it and lock.
+    const open = file.createSyncAccessHandle as (options: { mode: string }) => Promise<FileSystemSyncAccessHandle>;
+    const handle = await open.call(file, { mode: "read-only" }).catch((error: unknown) => {
+      throw busy(error);
+    });
+    shards.set(shard, handle);
+  }
+}
+
+const page: Channel = new Channel(self as never, {
+  async facts(url: string) {
+    return JSON.parse(await (await load(url)).facts()) as unknown;
+  },
+
+  async start(wanted: StartSettings) {
+    settings = wanted;
+    engine = await (await load(wanted.engine)).Engine.open(wanted.options);
+    return JSON.parse(engine.facts()) as unknown;
+  },
+
+  async cutout(picture: Uint8Array, options: string) {
+    let trouble: unknown;
+    if (!mattingThere && settings) {
+      try {
+        running().setMatting(await fetchBytes(settings.matting));
+        mattingThere = true;
+      } catch (error) {
+        // A picture that is transparent already needs no network to cut it out.
+        trouble = error;
+      }
+    }
+    const cutout = await running().cutout(picture, options).catch((error: unknown) => {
+      throw trouble ?? error;
+    });
+    return described(cutout);
+  },
+
+  mask(id: number, mask: Uint8Array) {
+    return described(found(cutouts, id).withMask(mask));
+  },
+
+  dropCutout(id: number) {
+    cutouts.get(id)?.free();
+    cutouts.delete(id);
+  },
+
+  async generate(ids: number[], options: string) {
+    if (!pack) throw new MaquetteError("maquette::fault", "There is no pack.");
+    const text = await pack.call<string>("text");
+    if (text !== modelText) running().setModel(text, read);
+    modelText = text;
+    try {
+      const pictures = ids.map((id) => found(cutouts, id));
+      const generated = await running().generate(pictures, options, tell, ensure);
+      const id = next++;
+      objects.set(id, { generated });
+      return { id, gaussians: generated.gaussians };
+    } finally {
+      closeShards();
+    }
+  },
+
+  async asset(id: number, options: string) {
+    const object = found(objects, id);
+    const asset = await object.generated.asset(options, tell);
+    object.asset?.free();
+    object.asset = asset;
+    return { triangles: asset.triangles, health: JSON.parse(asset.health()) as unknown };
+  },
+
+  fromDump(gaussians: Uint8Array, mesh: Uint8Array) {
+    if (!module) throw new MaquetteError("maquette::fault", "The engine was not started.");
+    const generated = module.Generated.fromDump(gaussians, mesh, running());
+    const id = next++;
+    objects.set(id, { generated });
+    return { id, gaussians: generated.gaussians };
+  },
+
+  files(id: number, format: string, options: string) {
+    const { generated, asset } = found(objects, id);
+    if (format === "ply") return moved([{ name: "model.ply", bytes: generated.gaussianPly() }]);
+    if (!asset) throw new MaquetteError("maquette::fault", "That object has no mesh yet.");
+    return moved(asset.file(format, options));
+  },
+
+  dump(id: number) {
+    const entries = [...found(objects, id).generated.dump()];
+    return moved(entries.map(([name, bytes]) => ({ name, bytes })));
+  },
+
+  /** Splats of a finished object, or of the one that is being made. */
+  async splats(id: number | undefined, view: [number, number, number, number, number]) {
+    const source = id === undefined ? running() : found(objects, id).generated;
+    const pixels = await source.renderSplats(...view);
+    return new Moved(pixels, [pixels.buffer as ArrayBuffer]);
+  },
+
+  dropObject(id: number) {
+    const object = objects.get(id);
+    objects.delete(id);
+    object?.asset?.free();
+    object?.generated.free();
+  },
+
+  destroyDevice: () => running().destroyDevice(),
+  memory: () => JSON.parse(running().memory()) as unknown,
+} satisfies Handlers);
+
+function tell(json: string): void {
+  page.notify("event", JSON.parse(json));
+}
+
+function described(cutout: EngineCutout) {
+  const id = next++;
+  cutouts.set(id, cutout);
+  // A copy of exactly these pixels: what the module hands out may be a view of something larger.
+  const rgba = new Uint8ClampedArray(cutout.rgba());
+  const warnings = JSON.parse(cutout.warnings()) as string[];
+  return new Moved({ id, width: cutout.width, height: cutout.height, rgba, warnings }, [rgba.buffer]);
+}
+
+function moved(files: { name: string; bytes: Uint8Array }[]) {
+  const copies = files.map(({ name, bytes }) => ({ name, bytes: new Uint8Array(bytes) }));
+  return new Moved(copies, copies.map(({ bytes }) => bytes.buffer));
+}
+
+page.onnotice = (name) => {
+  if (name !== "cancel") return;
+  engine?.cancel();
+  for (const { generated } of objects.values()) generated.cancel();
+};
+
+self.addEventListener("message", (event: MessageEvent<{ type?: string; port?: MessagePort }>) => {
+  if (event.data.type !== "port" || !event.data.port) return;
+  pack = new Channel(event.data.port);
+  event.data.port.start();
+});

@@ -1,0 +1,36 @@
+/** What comes out: cut-outs and models, as handles on the engine's worker. */
+import type { Health } from "./engine-contract";
+
+/** A picture with its subject cut out. The alpha of `rgba` is the mask. */
+export interface Cutout {
+  readonly width: number;
+  readonly height: number;
+  readonly rgba: Uint8ClampedArray<ArrayBuffer>;
+  /** What may be wrong with picture or mask, in words. */
+  readonly warnings: readonly string[];
+  /** The same picture cut out by another mask: `width · height` bytes, 255 is the subject. */
+  withMask(mask: Uint8Array): Promise<Cutout>;
+}
+
+/** `ply` holds the Gaussians; `mesh.ply` the mesh with vertex colours. */
+export type ModelFormat = "glb" | "ply" | "mesh.ply" | "obj" | "stl";
+
+export interface ModelFile {
+  name: string;
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** A finished model. */
+export interface Model {
+  readonly gaussians: number;
+  readonly triangles: number;
+  readonly health: Health;
+  /** The files of a format; several for `obj`, what a file refers to first. */
+  files(format: ModelFormat): Promise<ModelFile[]>;
+  /** The decoders' outputs and what led to them, as the command line's `--dump` writes them. */
+  dump(): Promise<ModelFile[]>;
+  /** A picture of the Gaussians. */
+  splats(view: { width: number; height: number; yaw: number; pitch: number; distance: number }): Promise<ImageData>;
+  /** Gives its memory back. */
+  release(): void;
+}

@@ -1,0 +1,7 @@
+// What the tests need: the pack of the tiny random model of the reference numbers, in f32.
+import { pack } from "./prepare.mjs";
+
+export function tinyPack(where) {
+  const encoder = { weights: "tests/goldens/trellis/dinov2/dinov2_tiny_reg4.safetensors", description: "tests/goldens/trellis/dinov2/config.json" };
+  pack("tests/goldens/trellis/model", encoder, where, ["--name", "tiny", "--precision", "f32", "--license", "LICENSE-MIT", "--without", "slat_decoder_rf"]);
+}

@@ -1,0 +1,96 @@
+// Puts beside the page what is built elsewhere: the bound WASM module, the small model's pack, the matting weights, licence
+// texts. `npm run prepare:engine`; nothing of it is committed.
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const web = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const root = resolve(web, "..");
+const target = resolve(root, process.env.CARGO_TARGET_DIR || "target");
+const out = join(web, "public");
+
+/** The newest bound module, of whichever profile. */
+function boundModule() {
+  const folders = ["web", "browser"].map((profile) => join(target, "wasm32-unknown-unknown", profile, "maquette-web"));
+  const found = folders.filter((folder) => existsSync(join(folder, "maquette_web_bg.wasm")));
+  const age = (folder) => statSync(join(folder, "maquette_web_bg.wasm")).mtimeMs;
+  return found.sort((a, b) => age(b) - age(a))[0];
+}
+
+function engine() {
+  const folder = process.env.MAQUETTE_ENGINE || boundModule();
+  if (!folder) throw new Error(`no bound WASM module below ${target}: run ./test wasm in the root folder first`);
+  rmSync(join(out, "engine"), { recursive: true, force: true });
+  mkdirSync(join(out, "engine"), { recursive: true });
+  // The types are for readers; the page has its own.
+  for (const name of readdirSync(folder)) if (/\.(js|wasm)$/.test(name)) cpSync(join(folder, name), join(out, "engine", name));
+  const snippets = join(folder, "snippets");
+  if (existsSync(snippets)) cpSync(snippets, join(out, "engine", "snippets"), { recursive: true });
+  return folder;
+}
+
+/**
+ * Makes a pack with the project's own tool. The tool packs the image encoder where `pipeline.json` names its weights in
+ * `image_cond_checkpoint`; folders that leave it to be found (as published ones do) are packed from a copy that names it.
+ */
+export function pack(folder, encoder, where, options) {
+  const copy = mkdtempSync(join(tmpdir(), "maquette-pack-"));
+  try {
+    cpSync(join(root, folder), copy, { recursive: true });
+    const file = join(copy, "pipeline.json");
+    const pipeline = JSON.parse(readFileSync(file, "utf8"));
+    pipeline.args.image_cond_checkpoint = "ckpts/encoder";
+    writeFileSync(file, JSON.stringify(pipeline));
+    cpSync(join(root, encoder.weights), join(copy, "ckpts/encoder.safetensors"));
+    const description = JSON.parse(readFileSync(join(root, encoder.description), "utf8"));
+    const args = description.args ?? description;
+    writeFileSync(join(copy, "ckpts/encoder.json"), JSON.stringify({ name: "DinoVisionTransformer", args }));
+    packWhole(copy, resolve(where), options);
+  } finally {
+    rmSync(copy, { recursive: true });
+  }
+}
+
+function packWhole(folder, where, options) {
+  const tool = ["release", "debug"].map((profile) => join(target, profile, "maquette-weights")).find((file) => existsSync(file));
+  const [command, first] = tool ? [tool, []] : ["cargo", ["run", "--quiet", "-p", "maquette-weights-tools", "--"]];
+  rmSync(where, { recursive: true, force: true });
+  execFileSync(command, [...first, "pack", folder, where, ...options], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+}
+
+function licences() {
+  const texts = [
+    ["maquette and its model “mini”: MIT OR Apache-2.0", readFileSync(join(root, "LICENSE-MIT"), "utf8")],
+    ["U²-Netp, which cuts the subject out", readFileSync(join(root, "models/u2netp.LICENSE.md"), "utf8")],
+    ["three.js, the viewer: MIT", readFileSync(join(web, "node_modules/three/LICENSE"), "utf8")],
+    ["Rust packages in the WASM module", crates()],
+    ["Apache License 2.0", readFileSync(join(root, "LICENSE-APACHE"), "utf8")],
+  ];
+  const rule = "=".repeat(80);
+  writeFileSync(join(out, "licenses.txt"), texts.map(([title, text]) => `${rule}\n${title}\n${rule}\n\n${text.trim()}\n`).join("\n\n"));
+}
+
+/** Name, version and licence of every package that is compiled into the module. */
+function crates() {
+  const options = ["tree", "--offline", "-p", "maquette-web", "--target", "wasm32-unknown-unknown", "-e", "normal", "--prefix", "none", "-f", "{p}: {l}"];
+  try {
+    const text = execFileSync("cargo", options, { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    const lines = text.split("\n").map((line) => line.replace(/ \(.*?\)/g, "").trim());
+    return [...new Set(lines.filter((line) => line.includes(": ")))].sort().join("\n");
+  } catch {
+    return "(`cargo tree -p maquette-web` lists them)";
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  mkdirSync(out, { recursive: true });
+  const from = engine();
+  const encoder = { weights: "models/mini/ckpts/dinov2_mini_reg4.safetensors", description: "models/mini/ckpts/dinov2_mini_reg4.json" };
+  pack("models/mini", encoder, join(out, "packs/mini"), ["--name", "mini", "--precision", "f16", "--license", "LICENSE-MIT"]);
+  mkdirSync(join(out, "matting"), { recursive: true });
+  cpSync(join(root, "models/u2netp.safetensors"), join(out, "matting/u2netp.safetensors"));
+  licences();
+  console.log(`engine from ${from}; pack, matting weights and licences beside it in ${out}`);
+}

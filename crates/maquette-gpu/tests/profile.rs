@@ -21,10 +21,10 @@ fn work(gpu: &Gpu) {
 
 fn measured(gpu: &Gpu) {
     work(gpu);
-    assert!(pollster::block_on(gpu.finish_profile()).unwrap().regions.is_empty(), "nothing is recorded unasked");
+    assert!(pollster::block_on(gpu.finish_profile()).expect("a profile").regions.is_empty(), "nothing is recorded unasked");
     gpu.start_profile();
     work(gpu);
-    let profile = pollster::block_on(gpu.finish_profile()).unwrap();
+    let profile = pollster::block_on(gpu.finish_profile()).expect("a profile");
     let labels: Vec<_> = profile.regions.iter().map(|region| (region.label.as_str(), region.depth)).collect();
     assert_eq!(labels, [("outer", 0), ("inner", 1), ("second", 1)]);
     assert!(profile.regions.iter().all(|region| !region.duration.is_zero()), "{}", profile.table());

@@ -40,7 +40,8 @@ pub fn run(args: &Bench) -> Result<(), Failure> {
             }
         });
         let object = pollster::block_on(pipeline.generate(std::slice::from_ref(&cutout), &generate, &control))?;
-        build_asset(object.mesh, Some(&object.gaussians), &SurfaceOptions::default(), &control)?;
+        let surface = SurfaceOptions::default();
+        pollster::block_on(build_asset(object.mesh, Some(&object.gaussians), &surface, &control))?;
     }
     let times = best.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
     let precision = format!("{precision:?}").to_lowercase();

@@ -88,7 +88,7 @@ impl<'a> Session<'a> {
         let voxels_note = generated.gaussians.len();
         let before = generated.mesh.faces.len();
         let surface = self.surface(before);
-        let asset = build_asset(generated.mesh, Some(&generated.gaussians), &surface, &self.control)?;
+        let asset = build_asset(generated.mesh, Some(&generated.gaussians), &surface, &self.control).await?;
         self.control.check()?;
         let glb = self.glb_options(job, before);
         let mut written = Vec::new();
@@ -285,7 +285,7 @@ fn control(args: &Generate, reporter: &Arc<Reporter>, gpu: &Gpu) -> Result<Contr
 
 fn is_packed(model: &dyn ModelSource) -> Result<bool, Failure> {
     let (_, weights) = model.network("slat_flow_model")?;
-    Ok(weights.infos().any(|info| info.dtype.is_packed()))
+    Ok(weights.names().into_iter().filter_map(|name| weights.info(name)).any(|info| info.dtype.is_packed()))
 }
 
 fn generate_options(args: &Generate) -> Result<GenerateOptions, Failure> {

@@ -1,6 +1,7 @@
 //! Progress out, cancellation in.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -130,11 +131,15 @@ impl CancelToken {
     }
 }
 
-/// How work talks to its caller. The default is silent and never cancelled.
+/// A short wait between two pieces of work.
+pub type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How work talks to its caller. The default is silent, never cancelled and never rests.
 #[derive(Clone, Default)]
 pub struct Control {
     cancel: CancelToken,
     observer: Option<Arc<dyn Fn(&Event) + Send + Sync>>,
+    pause: Option<Arc<dyn Fn() -> Pause + Send + Sync>>,
 }
 
 impl fmt::Debug for Control {
@@ -146,7 +151,14 @@ impl fmt::Debug for Control {
 impl Control {
     /// Reports to `observer` and listens to `cancel`.
     pub fn new(cancel: CancelToken, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
-        Self { cancel, observer: Some(Arc::new(observer)) }
+        Self { cancel, observer: Some(Arc::new(observer)), pause: None }
+    }
+
+    /// Waits for `pause` between two pieces of work on the processor. Where there is one thread only, that is when messages
+    /// such as the wish to stop can arrive.
+    #[must_use]
+    pub fn with_pauses(self, pause: impl Fn() -> Pause + Send + Sync + 'static) -> Self {
+        Self { pause: Some(Arc::new(pause)), ..self }
     }
 
     /// The token that stops this work.
@@ -159,6 +171,14 @@ impl Control {
     /// [`Error::Cancelled`] when asked to stop.
     pub fn check(&self) -> Result<()> {
         if self.cancel.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    /// Lets others have the thread, then looks whether to stop.
+    pub(crate) async fn rest(&self) -> Result<()> {
+        if let Some(pause) = &self.pause {
+            pause().await;
+        }
+        self.check()
     }
 
     /// Tells the observer.
@@ -194,6 +214,12 @@ impl Running<'_> {
     pub(crate) fn step(&self, step: usize) -> Result<()> {
         self.control.emit(&Event::Step { stage: self.stage, step, steps: self.steps });
         self.control.check()
+    }
+
+    /// As [`Running::step`], and lets others have the thread.
+    pub(crate) async fn step_and_rest(&self, step: usize) -> Result<()> {
+        self.step(step)?;
+        self.control.rest().await
     }
 
     /// Reports the end.

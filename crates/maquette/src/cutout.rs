@@ -1,5 +1,6 @@
 //! From a picture's bytes to the subject alone.
 
+use std::borrow::Cow;
 use std::sync::Mutex;
 
 use burn::tensor::{DType, Tensor};
@@ -158,6 +159,15 @@ impl Cutout {
         Ok(Self { picture: CutoutPicture::Whole(pixels.to_rgb()?), findings: Vec::new(), notes: facts.notes })
     }
 
+    /// Pixels that somebody else cut out (a brush, an editor): alpha is the mask, colours are multiplied by it as
+    /// [`composite_cutout`] does.
+    ///
+    /// # Errors
+    /// [`Error::Image`]; [`Error::Mask`] for a mask that looks wrong.
+    pub fn of_pixels(pixels: Rgba, policy: MaskPolicy) -> Result<Self> {
+        Self::judge(pixels, Vec::new(), policy)
+    }
+
     fn judge(pixels: Rgba, notes: Vec<Note>, policy: MaskPolicy) -> Result<Self> {
         let findings = check_mask(&pixels.alpha()?)?;
         let worst = findings.first().map(|f| f.severity);
@@ -180,6 +190,17 @@ impl Cutout {
         Ok(match &self.picture {
             CutoutPicture::Masked(pixels) => prepare(pixels, side)?.rgb,
             CutoutPicture::Whole(pixels) => to_model_input(pixels, side)?,
+        })
+    }
+
+    /// The cut-out; opaque where the background belongs to it.
+    ///
+    /// # Errors
+    /// [`Error::Image`].
+    pub fn pixels(&self) -> Result<Cow<'_, Rgba>> {
+        Ok(match &self.picture {
+            CutoutPicture::Masked(pixels) => Cow::Borrowed(pixels),
+            CutoutPicture::Whole(pixels) => Cow::Owned(pixels.to_rgba()?),
         })
     }
 

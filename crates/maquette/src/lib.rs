@@ -19,7 +19,7 @@
 //! # let options = GenerateOptions { structure: maquette::Sampling { steps: Some(2), ..Default::default() }, ..options };
 //! let object = pipeline.generate(&[cutout], &options, &control).await?;
 //! let surface = SurfaceOptions { faces: Some(500), texture_size: None, ..Default::default() };
-//! let asset = maquette::build_asset(object.mesh, Some(&object.gaussians), &surface, &control)?;
+//! let asset = maquette::build_asset(object.mesh, Some(&object.gaussians), &surface, &control).await?;
 //! assert!(maquette::export::glb(&asset, &Default::default())?.starts_with(b"glTF"));
 //! # Ok(())
 //! # }
@@ -44,7 +44,7 @@ pub mod stage_files;
 mod surface;
 pub mod verify;
 
-pub use control::{CancelToken, Control, Event, Stage};
+pub use control::{CancelToken, Control, Event, Pause, Stage};
 pub use cutout::{Cutout, CutoutOptions, MaskPolicy, Matting};
 pub use error::{Error, Result};
 pub use error_table::{ERROR_CLASSES, ErrorClass, error_table_markdown};
@@ -53,7 +53,7 @@ pub use maquette_image::DecodeOptions;
 pub use maquette_models::{Precision, sampler::MultiImage};
 #[cfg(not(target_family = "wasm"))]
 pub use model::{FolderModel, SearchPlaces};
-pub use model::{MemoryModel, ModelSource};
+pub use model::{MemoryModel, ModelSource, Prepared, Weights};
 pub use pipeline::{GenerateOptions, Generated, Noise, PipelineOptions, Residency, Sampling, TrellisImageTo3d};
 pub use surface::{Asset, SurfaceOptions, Unwrap, build_asset};
 

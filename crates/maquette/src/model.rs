@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 #[cfg(not(target_family = "wasm"))]
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use maquette_models::dinov2::DinoConfig;
@@ -11,9 +12,18 @@ use maquette_models::dinov2::DinoConfig;
 use maquette_weights::ModelFolder;
 #[cfg(not(target_family = "wasm"))]
 pub use maquette_weights::SearchPlaces;
-use maquette_weights::{Checkpoint, ModelConfig, PipelineConfig};
+use maquette_weights::{Checkpoint, ModelConfig, PipelineConfig, TensorSource};
 
 use crate::{Error, Result};
+
+/// The key under which the image encoder is asked for and packed.
+pub(crate) const IMAGE_ENCODER: &str = "image_cond_checkpoint";
+
+/// A network's weights, wherever they are: a mapped file, memory, or a pack that is read tensor by tensor.
+pub type Weights = Box<dyn TensorSource>;
+
+/// What [`ModelSource::prepare`] answers.
+pub type Prepared<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
 
 /// A model: its description now, its networks one by one when they are asked for.
 pub trait ModelSource: Send + Sync + fmt::Debug {
@@ -27,13 +37,19 @@ pub trait ModelSource: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`Error::Weights`].
-    fn network(&self, key: &str) -> Result<(ModelConfig, Checkpoint)>;
+    fn network(&self, key: &str) -> Result<(ModelConfig, Weights)>;
 
     /// The image encoder.
     ///
     /// # Errors
     /// [`Error::EncoderMissing`], [`Error::Weights`].
-    fn encoder(&self) -> Result<(DinoConfig, Checkpoint)>;
+    fn encoder(&self) -> Result<(DinoConfig, Weights)>;
+
+    /// Waits until the weights of that key (`image_cond_checkpoint` is the encoder) can be read: a page may still be fetching
+    /// them. A pipeline awaits it before it asks for a network.
+    fn prepare<'a>(&'a self, _key: &'a str) -> Prepared<'a> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// A model folder on disk, in the published layout.
@@ -92,7 +108,7 @@ fn encoder_file(place: &Path, name: &str) -> Option<PathBuf> {
     with("safetensors").or_else(|| with("pth"))
 }
 
-fn encoder_name(pipeline: &PipelineConfig) -> String {
+pub(crate) fn encoder_name(pipeline: &PipelineConfig) -> String {
     pipeline.image_cond_model.as_ref().map_or_else(|| "dinov2_vitl14_reg".to_owned(), |m| m.name().to_owned())
 }
 
@@ -108,15 +124,15 @@ impl ModelSource for FolderModel {
         self.folder.pipeline()
     }
 
-    fn network(&self, key: &str) -> Result<(ModelConfig, Checkpoint)> {
+    fn network(&self, key: &str) -> Result<(ModelConfig, Weights)> {
         let found = self.folder.checkpoint(key)?;
-        let weights = found.open()?;
+        let weights = Box::new(found.open()?);
         Ok((found.config, weights))
     }
 
-    fn encoder(&self) -> Result<(DinoConfig, Checkpoint)> {
+    fn encoder(&self) -> Result<(DinoConfig, Weights)> {
         if let Some(found) = self.folder.image_cond_checkpoint()? {
-            let weights = found.open()?;
+            let weights = Box::new(found.open()?);
             return Ok((DinoConfig::from_args(&serde_json::Value::Object(found.config.args))?, weights));
         }
         let name = encoder_name(self.folder.pipeline());
@@ -135,7 +151,7 @@ impl ModelSource for FolderModel {
         } else {
             DinoConfig::default()
         };
-        Ok((config, Checkpoint::open(&file)?))
+        Ok((config, Box::new(Checkpoint::open(&file)?)))
     }
 }
 
@@ -161,7 +177,7 @@ impl MemoryModel {
         Ok(Self { name, pipeline, files })
     }
 
-    fn pair(&self, key: &str, stem: &str) -> Result<(ModelConfig, Checkpoint)> {
+    fn pair(&self, key: &str, stem: &str) -> Result<(ModelConfig, Weights)> {
         let file = |ending: &str| {
             let path = format!("{stem}.{ending}");
             self.files.get(&path).cloned().ok_or_else(|| Error::ModelNotFound {
@@ -170,7 +186,7 @@ impl MemoryModel {
             })
         };
         let config = ModelConfig::parse(&format!("{}/{stem}.json", self.name), &file("json")?)?;
-        Ok((config, Checkpoint::from_bytes(file("safetensors")?)?))
+        Ok((config, Box::new(Checkpoint::from_bytes(file("safetensors")?)?)))
     }
 }
 
@@ -183,16 +199,16 @@ impl ModelSource for MemoryModel {
         &self.pipeline
     }
 
-    fn network(&self, key: &str) -> Result<(ModelConfig, Checkpoint)> {
+    fn network(&self, key: &str) -> Result<(ModelConfig, Weights)> {
         self.pair(key, self.pipeline.model(key)?)
     }
 
-    fn encoder(&self) -> Result<(DinoConfig, Checkpoint)> {
+    fn encoder(&self) -> Result<(DinoConfig, Weights)> {
         let Some(stem) = &self.pipeline.image_cond_checkpoint else {
             let encoder = encoder_name(&self.pipeline);
             return Err(Error::EncoderMissing { model: self.name(), encoder, tried: Vec::new() });
         };
-        let (config, weights) = self.pair("image_cond_checkpoint", stem)?;
+        let (config, weights) = self.pair(IMAGE_ENCODER, stem)?;
         Ok((DinoConfig::from_args(&serde_json::Value::Object(config.args))?, weights))
     }
 }

@@ -73,17 +73,18 @@ pub struct Asset {
     pub texture: Option<Texture>,
 }
 
-/// Finishes a surface. The texture is coloured from pictures of the Gaussians.
+/// Finishes a surface. The texture is coloured from pictures of the Gaussians. All of it is work on the processor; it is
+/// asynchronous so that it can rest between its steps (see [`Control::with_pauses`]).
 ///
 /// # Errors
 /// [`Error::Option`] for impossible settings, [`Error::Mesh`], [`Error::Cancelled`].
-pub fn build_asset(
+pub async fn build_asset(
     mesh: ExtractedMesh,
     gaussians: Option<&Gaussians>,
     options: &SurfaceOptions,
     control: &Control,
 ) -> Result<Asset> {
-    let mut mesh = finish_surface(mesh.into_triangle_mesh(), options, control)?;
+    let mut mesh = finish_surface(mesh.into_triangle_mesh(), options, control).await?;
     let (Some(size), Some(gaussians)) = (options.texture_size, gaussians) else {
         mesh.compute_normals();
         return Ok(Asset { mesh, texture: None });
@@ -92,30 +93,31 @@ pub fn build_asset(
         return Err(Error::option("texture size", "a power of two from 16 to 8192, or 0 for vertex colours", size));
     }
     let mut mesh = unwrap(&mesh, size, options.unwrap, control)?;
-    let texture = bake(&mesh, gaussians, size, control)?;
+    control.rest().await?;
+    let texture = bake(&mesh, gaussians, size, control).await?;
     mesh.colors.clear();
     mesh.compute_normals();
     Ok(Asset { mesh, texture: Some(texture) })
 }
 
-fn finish_surface(mesh: TriangleMesh, options: &SurfaceOptions, control: &Control) -> Result<TriangleMesh> {
+async fn finish_surface(mesh: TriangleMesh, options: &SurfaceOptions, control: &Control) -> Result<TriangleMesh> {
     let running = control.start(Stage::Surface, 4)?;
     let (mesh, _) = clean(&mesh)?;
     let (mesh, _) = remove_small_parts(&mesh, SMALLEST_PART)?;
-    running.step(1)?;
+    running.step_and_rest(1).await?;
     let before = mesh.faces.len().max(1);
     let mut mesh = match options.faces {
         Some(0) => return Err(Error::option("faces", "at least 1", 0)),
         Some(target) => decimate(&mesh, &DecimateOptions::to_faces(target))?,
         None => mesh,
     };
-    running.step(2)?;
+    running.step_and_rest(2).await?;
     let reduction = 1.0 - mesh.faces.len() as f64 / before as f64;
     if options.visibility_views > 0 && !mesh.faces.is_empty() {
-        let visibility = visibility(&mesh, options.visibility_views, control)?;
+        let visibility = visibility(&mesh, options.visibility_views, control).await?;
         (mesh, _) = remove_inner_faces(&mesh, &visibility, &InnerFaceOptions::default())?;
     }
-    running.step(3)?;
+    running.step_and_rest(3).await?;
     if options.fill_holes {
         (mesh, _) = clean(&mesh)?;
         // The reference scales its limit with the reduction; without reduction the common one of 0.95 is kept to.
@@ -124,7 +126,7 @@ fn finish_surface(mesh: TriangleMesh, options: &SurfaceOptions, control: &Contro
     if mesh.faces.is_empty() {
         return Err(Error::NoSurface);
     }
-    running.step(4)?;
+    running.step_and_rest(4).await?;
     running.finish(0);
     Ok(mesh)
 }
@@ -137,10 +139,10 @@ fn view(mesh: &TriangleMesh, camera: &OrbitCamera, side: u32) -> Result<(FaceIma
 }
 
 /// Share of the views in which each face is seen.
-fn visibility(mesh: &TriangleMesh, views: u32, control: &Control) -> Result<Vec<f32>> {
+async fn visibility(mesh: &TriangleMesh, views: u32, control: &Control) -> Result<Vec<f32>> {
     let mut seen = vec![0u32; mesh.faces.len()];
     for n in 0..views {
-        control.check()?;
+        control.rest().await?;
         let (image, _) = view(mesh, &OrbitCamera::hammersley(n, views), VISIBILITY_SIDE)?;
         for (count, visible) in seen.iter_mut().zip(visible_faces(&image, mesh.faces.len())) {
             *count += u32::from(visible);
@@ -168,7 +170,7 @@ fn unwrap(mesh: &TriangleMesh, size: u32, how: Unwrap, control: &Control) -> Res
 }
 
 /// Colours a texture from pictures of the Gaussians.
-fn bake(mesh: &TriangleMesh, gaussians: &Gaussians, size: u32, control: &Control) -> Result<Texture> {
+async fn bake(mesh: &TriangleMesh, gaussians: &Gaussians, size: u32, control: &Control) -> Result<Texture> {
     struct Seen {
         image: Vec<[f32; 3]>,
         mask: Vec<bool>,
@@ -184,7 +186,7 @@ fn bake(mesh: &TriangleMesh, gaussians: &Gaussians, size: u32, control: &Control
         let (faces, matrix) = view(mesh, &camera, side)?;
         let (image, mask) = splat_picture(gaussians, &camera, side)?;
         pictures.push(Seen { image, mask, faces, matrix, eye: camera.eye().map(|c| c as f32) });
-        running.step(n as usize + 1)?;
+        running.step_and_rest(n as usize + 1).await?;
     }
     let views: Vec<ProjectionView<'_>> = pictures
         .iter()
@@ -257,7 +259,7 @@ mod tests {
     fn a_texture_takes_the_colours_of_the_gaussians_on_the_right_sides() {
         let options =
             SurfaceOptions { faces: Some(600), texture_size: Some(64), visibility_views: 8, ..Default::default() };
-        let asset = build_asset(sphere(), Some(&splats()), &options, &Control::default()).unwrap();
+        let asset = pollster::block_on(build_asset(sphere(), Some(&splats()), &options, &Control::default())).unwrap();
         let texture = asset.texture.unwrap();
         let mut right = (0, 0);
         for f in &asset.mesh.faces {
@@ -279,17 +281,17 @@ mod tests {
     #[test]
     fn vertex_colours_stay_without_a_texture_and_bad_sizes_are_refused() {
         let options = SurfaceOptions { texture_size: None, visibility_views: 0, ..Default::default() };
-        let asset = build_asset(sphere(), None, &options, &Control::default()).unwrap();
+        let asset = pollster::block_on(build_asset(sphere(), None, &options, &Control::default())).unwrap();
         assert_eq!(asset.mesh.colors.len(), asset.mesh.positions.len());
         let odd = SurfaceOptions { texture_size: Some(100), visibility_views: 0, ..Default::default() };
-        assert!(build_asset(sphere(), Some(&splats()), &odd, &Control::default()).is_err());
+        assert!(pollster::block_on(build_asset(sphere(), Some(&splats()), &odd, &Control::default())).is_err());
     }
 
     #[test]
     fn cancelling_stops_before_the_work() {
         let control = Control::default();
         control.cancel_token().cancel();
-        let error = build_asset(sphere(), None, &SurfaceOptions::default(), &control).unwrap_err();
+        let error = pollster::block_on(build_asset(sphere(), None, &SurfaceOptions::default(), &control)).unwrap_err();
         assert!(matches!(error, Error::Cancelled));
     }
 }

@@ -8,10 +8,11 @@ use maquette_models::trellis::{
     GaussianDecoder, GaussianDecoderConfig, LatentFlow, LatentFlowConfig, MeshDecoder, MeshDecoderConfig,
     StructureDecoder, StructureDecoderConfig, StructureFlow, StructureFlowConfig,
 };
-use maquette_weights::{Checkpoint, ModelConfig, TensorSource};
+use maquette_weights::{ModelConfig, TensorSource};
 use serde_json::Value;
 
 use super::{PipelineOptions, Residency, Shared};
+use crate::model::{IMAGE_ENCODER, Weights};
 use crate::{Error, ModelSource, Result};
 
 /// One network's place.
@@ -28,6 +29,10 @@ impl<T> Slot<T> {
     fn lock(&self) -> MutexGuard<'_, Option<Shared<T>>> {
         // A panic while loading leaves the place empty, which is a valid state.
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn loaded(&self) -> Option<Shared<T>> {
+        self.lock().clone()
     }
 
     fn get(&self, residency: Residency, load: impl FnOnce() -> Result<T>) -> Result<Shared<T>> {
@@ -58,9 +63,9 @@ pub(super) struct Networks {
 }
 
 /// Room for a network's weights on the device, at the precision they will have there.
-fn weight_bytes(weights: &Checkpoint, options: PipelineOptions) -> u64 {
+fn weight_bytes(weights: &dyn TensorSource, options: PipelineOptions) -> u64 {
     let width = options.precision.dtype_bytes();
-    weights.infos().map(|info| info.elements() as u64 * width).sum()
+    weights.names().into_iter().filter_map(|name| weights.info(name)).map(|info| info.elements() as u64 * width).sum()
 }
 
 trait DtypeBytes {
@@ -78,11 +83,15 @@ impl DtypeBytes for maquette_models::Precision {
 
 macro_rules! network {
     ($name:ident, $kind:ident, $config:ident, $key:literal, $class:literal) => {
-        pub(super) fn $name(&self) -> Result<Shared<$kind>> {
+        pub(super) async fn $name(&self) -> Result<Shared<$kind>> {
+            if let Some(network) = self.$name.loaded() {
+                return Ok(network);
+            }
+            self.model.prepare($key).await?;
             self.$name.get(self.options.residency, || {
                 let (config, weights) = self.open($key, $class)?;
                 let config = $config::from_args(&Value::Object(config.args))?;
-                let load = || $kind::load(config, &weights, self.gpu.device(), self.options.precision);
+                let load = || $kind::load(config, &*weights, self.gpu.device(), self.options.precision);
                 Ok(self.gpu.guard(load)??)
             })
         }
@@ -104,24 +113,27 @@ impl Networks {
         }
     }
 
-    fn open(&self, key: &'static str, class: &str) -> Result<(ModelConfig, Checkpoint)> {
+    fn open(&self, key: &'static str, class: &str) -> Result<(ModelConfig, Weights)> {
         let (config, weights) = self.model.network(key)?;
         if config.class() != class {
             let found = format!("{:?} as {key}", config.class());
             return Err(Error::WrongPipeline { model: self.model.name(), found });
         }
-        self.gpu.ensure_room(weight_bytes(&weights, self.options))?;
+        self.gpu.ensure_room(weight_bytes(&*weights, self.options))?;
         Ok((config, weights))
     }
 
     /// The encoder always runs in f32: its tokens steer everything after it.
-    pub(super) fn encoder(&self) -> Result<Shared<DinoV2>> {
+    pub(super) async fn encoder(&self) -> Result<Shared<DinoV2>> {
+        if let Some(network) = self.encoder.loaded() {
+            return Ok(network);
+        }
+        self.model.prepare(IMAGE_ENCODER).await?;
         self.encoder.get(self.options.residency, || {
             let (config, weights) = self.model.encoder()?;
-            self.gpu.ensure_room(weight_bytes(&weights, PipelineOptions::default()))?;
+            self.gpu.ensure_room(weight_bytes(&*weights, PipelineOptions::default()))?;
             let precision = maquette_models::Precision::F32;
-            let source: &dyn TensorSource = &weights;
-            Ok(self.gpu.guard(|| DinoV2::load(config, source, self.gpu.device(), precision))??)
+            Ok(self.gpu.guard(|| DinoV2::load(config, &*weights, self.gpu.device(), precision))??)
         })
     }
 

@@ -89,7 +89,7 @@ impl TrellisImageTo3d {
             return Err(Error::option("pictures", "at least one", "none"));
         }
         let running = control.start(Stage::Encode, pictures.len())?;
-        let network = self.networks.encoder()?;
+        let network = self.networks.encoder().await?;
         let mut tokens = Array { shape: vec![pictures.len(), 0, 0], values: Vec::new() };
         for (i, picture) in pictures.iter().enumerate() {
             let planes = normalise_chw(picture, IMAGENET_MEAN, IMAGENET_STD)?;
@@ -123,7 +123,7 @@ impl TrellisImageTo3d {
         let sampler = self.sampler("sparse_structure_sampler", options.structure)?;
         let steps = sampler.times().len() - 1;
         let running = control.start(Stage::Structure, steps + 1)?;
-        let flow = self.networks.structure_flow()?;
+        let flow = self.networks.structure_flow().await?;
         let (channels, edge) = (flow.config().in_channels, flow.config().resolution);
         let shape = [1, channels, edge, edge, edge];
         let noise = match &options.noise {
@@ -144,7 +144,7 @@ impl TrellisImageTo3d {
         drop((flow, prepared, negative));
         self.networks.settle()?;
 
-        let decoder = self.networks.structure_decoder()?;
+        let decoder = self.networks.structure_decoder().await?;
         let latent = Array { shape: shape.to_vec(), values: read_back(&self.gpu, z.clone()).await? };
         let logits = self.gpu.guard(|| decoder.forward(z))??;
         let dims = logits.dims();
@@ -182,7 +182,7 @@ impl TrellisImageTo3d {
         let sampler = self.sampler("slat_sampler", options.latent)?;
         let steps = sampler.times().len() - 1;
         let running = control.start(Stage::Latent, steps)?;
-        let flow = self.networks.latent_flow()?;
+        let flow = self.networks.latent_flow().await?;
         let voxels = Voxels::new(structure.coords.clone()).map_err(maquette_models::Error::from)?;
         let shape = [voxels.len(), flow.config().in_channels];
         let noise = match &options.noise {
@@ -225,7 +225,7 @@ impl TrellisImageTo3d {
     /// What the network and the device report.
     pub async fn gaussians(&self, latent: &Latent, control: &Control) -> Result<Gaussians> {
         let running = control.start(Stage::Gaussians, 1)?;
-        let decoder = self.networks.gaussian_decoder()?;
+        let decoder = self.networks.gaussian_decoder().await?;
         let (features, voxels) = self.decoder_input(latent)?;
         let decoded = self.gpu.guard(|| -> Result<_> {
             let raw = decoder.forward(features, &voxels)?;
@@ -254,7 +254,7 @@ impl TrellisImageTo3d {
     /// [`Error::NoSurface`], what the network, the extraction and the device report.
     pub async fn mesh(&self, latent: &Latent, control: &Control) -> Result<ExtractedMesh> {
         let running = control.start(Stage::Mesh, 2)?;
-        let decoder = self.networks.mesh_decoder()?;
+        let decoder = self.networks.mesh_decoder().await?;
         let (features, voxels) = self.decoder_input(latent)?;
         let decoded = self.gpu.guard(|| decoder.forward(features, &voxels))??;
         drop(decoder);
@@ -267,7 +267,7 @@ impl TrellisImageTo3d {
             let coords: Vec<[i32; 3]> =
                 decoded.voxels.coords()[start..end].iter().map(|c| [c[1], c[2], c[3]]).collect();
             extractor.push(&coords, &values)?;
-            control.check()?;
+            control.rest().await?;
         }
         drop(decoded);
         self.networks.settle()?;

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use maquette_weights::manifest::Manifest;
-use maquette_weights::pack::{PackOptions, SHARD_LIMIT, pack_folder, unpack_folder};
+use maquette_weights::pack::{Pack as BrowserPack, PackOptions, SHARD_LIMIT, pack_folder, unpack_folder};
 use maquette_weights::{
-    Checkpoint, CheckpointRef, ModelFolder, Precision, convert_file, repair as repairs, synthesize as synthetic,
+    Checkpoint, CheckpointRef, Error, ModelFolder, Precision, convert_file, repair as repairs, synthesize as synthetic,
+    write_whole,
 };
 
 use crate::arguments::{Convert, Pack, Repair, Synthesize, Unpack};
@@ -79,7 +80,7 @@ pub fn convert(arguments: &Convert) -> Result<bool, Failure> {
 
 fn convert_one(input: &Path, output: &Path, precision: Precision) -> Result<(), Failure> {
     let source = Checkpoint::open(input)?;
-    let total = source.infos().map(|i| source.stored_bytes(&i.name)).sum();
+    let total = bytes(&source);
     let bar = bar(total);
     let start = Instant::now();
     convert_file(&source, output, precision, &mut |at| bar.set_position(at))?;
@@ -88,31 +89,43 @@ fn convert_one(input: &Path, output: &Path, precision: Precision) -> Result<(), 
     Ok(())
 }
 
-/// Every model under its reference, descriptions and pipeline.json copied.
+/// Every model of the folder with its key and its reference, found or not.
+fn models(folder: &ModelFolder) -> Vec<(String, String, Result<CheckpointRef, Error>)> {
+    let pipeline = folder.pipeline();
+    let listed = pipeline.models.iter().map(|(key, value)| (key.clone(), value.clone(), folder.checkpoint(key)));
+    let encoder = pipeline.image_cond_checkpoint.clone().zip(folder.image_cond_checkpoint().transpose());
+    listed.chain(encoder.map(|(value, found)| ("image_cond_checkpoint".to_owned(), value, found))).collect()
+}
+
+fn bytes(checkpoint: &Checkpoint) -> u64 {
+    checkpoint.infos().map(|i| checkpoint.stored_bytes(&i.name)).sum()
+}
+
+/// Every model under its reference, descriptions and pipeline.json copied. A model that is not there is left out.
 fn convert_folder(arguments: &Convert) -> Result<bool, Failure> {
     let folder = ModelFolder::open_with(&arguments.input, fetch::places(&[]))?;
-    let mut models: Vec<(String, CheckpointRef)> = Vec::new();
-    for (key, reference) in &folder.pipeline().models {
-        models.push((reference.clone(), folder.checkpoint(key)?));
-    }
-    if let (Some(reference), Some(found)) = (&folder.pipeline().image_cond_checkpoint, folder.image_cond_checkpoint()?)
-    {
-        models.push((reference.clone(), found));
-    }
-    let mut good = true;
-    for (reference, found) in models {
+    let mut whole = true;
+    for (_, reference, found) in models(&folder) {
+        let found = match found {
+            Ok(found) => found,
+            Err(error @ Error::Unresolved { .. }) => {
+                eprintln!("left out: {error}");
+                whole = false;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let stem = arguments.output.join(&reference);
         if let Some(parent) = stem.parent() {
             std::fs::create_dir_all(parent)?;
         }
         let with = |ending: &str| PathBuf::from(format!("{}{ending}", stem.display()));
         convert_one(&found.weights, &with(".safetensors"), arguments.dtype)?;
-        std::fs::write(with(".json"), std::fs::read(&found.description)?)?;
-        good &= with(".json").is_file();
+        write_whole(&with(".json"), &std::fs::read(&found.description)?)?;
     }
     // Last, so that a folder with a pipeline.json is whole.
-    std::fs::write(arguments.output.join("pipeline.json"), std::fs::read(folder.root().join("pipeline.json"))?)?;
-    Ok(good)
+    write_whole(&arguments.output.join("pipeline.json"), &std::fs::read(folder.root().join("pipeline.json"))?)?;
+    Ok(whole)
 }
 
 /// Cuts a folder into shards.
@@ -132,28 +145,30 @@ pub fn pack(arguments: &Pack) -> Result<bool, Failure> {
         shard_limit: SHARD_LIMIT,
         without: arguments.without.clone(),
     };
-    let bar = bar(0);
-    let (start, mut read) = (Instant::now(), 0);
-    let index = pack_folder(&folder, &arguments.output, &options, &mut |at| {
-        read = at;
-        bar.set_length(at);
-        bar.set_position(at);
-    })?;
+    // Models that are not there are told of by the packing itself.
+    let wanted = models(&folder).into_iter().filter(|(key, _, _)| !arguments.without.contains(key));
+    let total = wanted.filter_map(|(_, _, found)| found.and_then(|f| f.open()).ok()).map(|c| bytes(&c)).sum();
+    let (bar, start) = (bar(total), Instant::now());
+    let index = pack_folder(&folder, &arguments.output, &options, &mut |at| bar.set_position(at))?;
     bar.finish_and_clear();
     for (key, stage) in &index.stages {
         println!("{key:30}  {:>5} tensors  {:>10}", stage.tensors.len(), crate::terminal::size(stage.bytes));
     }
     println!("{} shards, {}", index.shards.len(), crate::terminal::size(index.bytes));
-    done("packed", read, start.elapsed());
+    done("packed", total, start.elapsed());
     Ok(true)
 }
 
 /// Turns a pack into a folder.
 pub fn unpack(arguments: &Unpack) -> Result<bool, Failure> {
     must_be_free(&arguments.output, arguments.force)?;
-    let (start, mut read) = (Instant::now(), 0);
-    unpack_folder(&arguments.pack, &arguments.output, &mut |at| read = at)?;
-    done("unpacked", read, start.elapsed());
+    let file = arguments.pack.join("pack.json");
+    let text = std::fs::read(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let total = BrowserPack::parse(&file.display().to_string(), &text)?.index().bytes;
+    let (bar, start) = (bar(total), Instant::now());
+    unpack_folder(&arguments.pack, &arguments.output, &mut |at| bar.set_position(at))?;
+    bar.finish_and_clear();
+    done("unpacked", total, start.elapsed());
     Ok(true)
 }
 

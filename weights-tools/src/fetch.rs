@@ -1,53 +1,26 @@
 //! `fetch`, and the places that the Python tools' environment names.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use maquette_weights::SearchPlaces;
-use maquette_weights::hub::{Hub, HubConfig};
+use maquette_weights::hub::{Hub, HubConfig, cache_folder};
 
 use crate::Failure;
 use crate::arguments::Fetch;
 use crate::terminal::{bar, done};
 
 fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|v| !v.is_empty())
-}
-
-fn hf_home() -> Option<PathBuf> {
-    let home = || variable("HOME").or_else(|| variable("USERPROFILE")).map(|h| PathBuf::from(h).join(".cache"));
-    let cache = || variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-    variable("HF_HOME").map(PathBuf::from).or_else(|| cache().map(|c| c.join("huggingface")))
-}
-
-fn hub_cache() -> Option<PathBuf> {
-    variable("HF_HUB_CACHE").map(PathBuf::from).or_else(|| hf_home().map(|h| h.join("hub")))
+    std::env::var(name).ok()
 }
 
 /// Where references may be met besides their own folder.
 pub fn places(siblings: &[PathBuf]) -> SearchPlaces {
-    SearchPlaces { siblings: siblings.to_vec(), hub_cache: hub_cache() }
+    SearchPlaces { siblings: siblings.to_vec(), hub_cache: cache_folder(&variable) }
 }
 
 fn config() -> Result<HubConfig, Failure> {
-    let cache = hub_cache().ok_or("no cache folder is known; set HF_HOME")?;
-    let stored = || {
-        hf_home()
-            .and_then(|h| std::fs::read_to_string(h.join("token")).ok())
-            .map(|t| t.trim().to_owned())
-            .filter(|t| !t.is_empty())
-    };
-    let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
-    let offline = variable("HF_HUB_OFFLINE")
-        .is_some_and(|v| matches!(v.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE"));
-    Ok(HubConfig {
-        endpoint: endpoint.trim_end_matches('/').to_owned(),
-        token: variable("HF_TOKEN").or_else(stored),
-        cache,
-        offline,
-        retries: 5,
-        longest_wait: Duration::from_secs(120),
-    })
+    Ok(HubConfig::from_variables(&variable).ok_or("no cache folder is known; set HF_HOME")?)
 }
 
 /// Files of a repository that a model needs: descriptions, weights, licence.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use maquette_weights::manifest::{Verdict, check, check_synchuman};
-use maquette_weights::{Checkpoint, ModelFolder, SearchPlaces, SyncHumanFolder, difference};
+use maquette_weights::{Checkpoint, CheckpointRef, Error, ModelFolder, SearchPlaces, SyncHumanFolder, difference};
 use serde_json::{Value, json};
 
 use crate::arguments::{Diff, Inspect, Verify};
@@ -66,12 +66,32 @@ fn file(path: &Path, as_json: bool) -> Result<bool, Failure> {
     Ok(true)
 }
 
+/// Whether a folder is SyncHuman's, with a stage in each of two folders.
+fn is_synchuman(folder: &Path) -> bool {
+    ["OneStage", "ckpts/OneStage"].iter().any(|p| folder.join(p).is_dir())
+}
+
+/// The models of a folder with a pipeline.json.
+fn models(folder: &ModelFolder) -> Vec<(String, Result<CheckpointRef, Error>)> {
+    let encoder = folder.image_cond_checkpoint().transpose().map(|r| ("image_cond_checkpoint".to_owned(), r));
+    let listed = folder.pipeline().models.keys().map(|k| (k.clone(), folder.checkpoint(k)));
+    listed.chain(encoder).collect()
+}
+
 fn folder(path: &Path, as_json: bool) -> Result<bool, Failure> {
-    let folder = ModelFolder::open_with(path, fetch::places(&[]))?;
+    let (mut found, mut unknown) = (Vec::new(), Vec::new());
+    let folder = if is_synchuman(path) {
+        let both = SyncHumanFolder::open(path, fetch::places(&[]))?;
+        found.extend(both.one_stage.with_weights().map(|c| (c.to_owned(), both.one_stage.component(c))));
+        unknown.extend(both.one_stage.unknown);
+        both.second_stage
+    } else {
+        ModelFolder::open_with(path, fetch::places(&[]))?
+    };
+    found.extend(models(&folder));
+    unknown.extend(folder.pipeline().unknown.iter().cloned());
     let mut rows = Vec::new();
-    let image_encoder = folder.image_cond_checkpoint().transpose().map(|r| ("image_cond_checkpoint".to_owned(), r));
-    let models = folder.pipeline().models.keys().map(|k| (k.clone(), folder.checkpoint(k)));
-    for (key, reference) in models.chain(image_encoder) {
+    for (key, reference) in found {
         rows.push(match reference.and_then(|r| Ok((r.open()?, r))) {
             Ok((checkpoint, reference)) => json!({
                 "stage": key, "class": reference.config.name, "weights": reference.weights, "tensors": checkpoint.names().len(),
@@ -83,7 +103,6 @@ fn folder(path: &Path, as_json: bool) -> Result<bool, Failure> {
     let bytes: u64 = rows.iter().filter_map(|r| r["bytes"].as_u64()).sum();
     let good = rows.iter().all(|r| r.get("error").is_none());
     if as_json {
-        let unknown = &folder.pipeline().unknown;
         println!(
             "{:#}",
             json!({"folder": path, "pipeline": folder.pipeline().name, "bytes": bytes, "stages": rows, "unknown_fields": unknown})
@@ -105,7 +124,7 @@ fn folder(path: &Path, as_json: bool) -> Result<bool, Failure> {
         }
     }
     println!("{:30}  {:>61}", "total", size(bytes));
-    for field in &folder.pipeline().unknown {
+    for field in &unknown {
         println!("unknown field: {field}");
     }
     Ok(good)
@@ -114,8 +133,7 @@ fn folder(path: &Path, as_json: bool) -> Result<bool, Failure> {
 /// Compares every model with its manifest.
 pub fn verify(arguments: &Verify) -> Result<bool, Failure> {
     let places: SearchPlaces = fetch::places(&arguments.sibling);
-    let is_synchuman = ["OneStage", "ckpts/OneStage"].iter().any(|p| arguments.folder.join(p).is_dir());
-    let report = if is_synchuman {
+    let report = if is_synchuman(&arguments.folder) {
         check_synchuman(&SyncHumanFolder::open(&arguments.folder, places)?)
     } else {
         check(&ModelFolder::open_with(&arguments.folder, places)?)

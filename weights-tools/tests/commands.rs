@@ -100,6 +100,46 @@ fn convert_and_diff_round_trip() {
 }
 
 #[test]
+fn a_folder_without_a_decoder_converts_and_packs_without_it() {
+    let dir = tempfile::tempdir().unwrap();
+    expect(0, &["convert", &model(), "m", "--dtype", "f16"], dir.path());
+    std::fs::remove_file(dir.path().join("m/ckpts/slat_dec_rf_swin8_T_32l8r16_fp16.safetensors")).unwrap();
+    let text = expect(1, &["convert", "m", "n", "--dtype", "q8"], dir.path());
+    assert!(text.contains("left out") && text.contains("`slat_decoder_rf`"), "{text}");
+    assert!(expect(1, &["inspect", "n"], dir.path()).contains("slat_flow_model"));
+    std::fs::write(dir.path().join("n/LICENSE"), "MIT").unwrap();
+    assert!(expect(2, &["pack", "n", "p", "--precision", "q8"], dir.path()).contains("slat_decoder_rf"));
+    assert!(!dir.path().join("p/pack.json").exists(), "half a pack is no pack");
+    let without = ["pack", "n", "p", "--precision", "q8", "--without", "slat_decoder_rf", "--force"];
+    assert!(expect(0, &without, dir.path()).contains("shards"));
+}
+
+#[test]
+fn inspect_lists_both_stages_of_synchuman() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join("s/ckpts").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    let weights = b"\x02\0\0\0\0\0\0\0{}";
+    write(
+        "OneStage/pipeline_config.json",
+        br#"{"num_views":5,"metadata":{"vae":{"class":"AutoencoderKL","subdir":"vae"},"feature_extractor":{"class":"F","subdir":"f"}}}"#,
+    );
+    write("OneStage/vae/config.json", br#"{"_class_name":"AutoencoderKL"}"#);
+    write("OneStage/vae/diffusion_pytorch_model.safetensors", weights);
+    write("SecondStage/pipeline.json", br#"{"name":"P","args":{"models":{"slat_flow_model":"ckpts/flow"}}}"#);
+    write("SecondStage/ckpts/flow/config.json", br#"{"name":"SLatFlowModel","args":{}}"#);
+    write("SecondStage/ckpts/flow/model.safetensors", weights);
+    let text = expect(0, &["inspect", "s"], dir.path());
+    for part in ["vae", "AutoencoderKL", "slat_flow_model", "SLatFlowModel", "total"] {
+        assert!(text.contains(part), "{part} not in {text}");
+    }
+    assert!(!text.contains("feature_extractor"));
+}
+
+#[test]
 fn pack_carries_the_licence_and_unpacks() {
     let dir = tempfile::tempdir().unwrap();
     assert!(expect(2, &["pack", &model(), "p", "--precision", "q4"], dir.path()).contains("--license"));

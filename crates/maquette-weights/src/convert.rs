@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use half::bf16;
 use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 use serde_json::json;
 
 use crate::quant::{self, Layout};
@@ -76,42 +76,67 @@ impl Precision {
     }
 }
 
-/// A tensor in its new form.
-#[derive(Debug)]
-pub(crate) struct Encoded<'a> {
-    pub(crate) data: Cow<'a, [u8]>,
-    pub(crate) scales: Vec<u8>,
+/// Elements that are converted at a time, so that memory does not grow with a tensor and the numbers stay in the cache.
+const PIECE: usize = 1 << 18;
+
+/// Converts one tensor to `dtype`, piece by piece; `put` takes the payload and the scales of each, in order.
+pub(crate) fn encode(
+    view: &TensorView<'_>,
+    dtype: DType,
+    put: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
+) -> Result<()> {
+    let layout = Layout::of(view.dtype(), view.shape()).or_else(|| Layout::of(dtype, view.shape()));
+    // Packed forms have scales of their own in each row, so their pieces are whole rows; others need no shape.
+    let (rows, columns) = layout.map_or((view.elements(), 1), |l| (l.rows, l.columns));
+    let (row_bytes, row_scales) = match view.dtype().size() {
+        Some(size) => (columns * size, 0),
+        None => layout.map_or((0, 0), |l| (l.row_bytes, l.row_scales * 2)),
+    };
+    if columns == 0 {
+        return Ok(());
+    }
+    let step = (PIECE / columns).max(1);
+    for start in (0..rows).step_by(step) {
+        let end = rows.min(start + step);
+        let bytes = &view.bytes()[start * row_bytes..end * row_bytes];
+        let scales = &view.scales()[start * row_scales..end * row_scales];
+        if view.dtype() == dtype {
+            put(bytes, scales)?;
+            continue;
+        }
+        let info = TensorInfo { name: view.name().into(), dtype: view.dtype(), shape: vec![end - start, columns] };
+        let values = TensorView::packed(&info, Cow::Borrowed(bytes), Cow::Borrowed(scales)).to_f32();
+        let (bytes, scales) = from_f32(&info, &values, dtype)?;
+        put(&bytes, &scales)?;
+    }
+    Ok(())
 }
 
-/// Converts one tensor to `dtype`.
-pub(crate) fn encode<'a>(view: TensorView<'a>, dtype: DType) -> Result<Encoded<'a>> {
-    if view.dtype() == dtype {
-        let scales = view.scales().to_vec();
-        return Ok(Encoded { data: view.into_bytes(), scales });
-    }
-    let values = view.to_f32();
-    let refuse = || Error::Conversion { name: view.name().to_owned(), found: view.dtype(), wanted: dtype };
+/// Payload and scales of `values`, which came from the tensor `info`.
+fn from_f32(info: &TensorInfo, values: &[f32], dtype: DType) -> Result<(Vec<u8>, Vec<u8>)> {
+    let refuse = || Error::Conversion { name: info.name.clone(), found: info.dtype, wanted: dtype };
     let bytes = match dtype {
-        DType::F32 => little_endian(&values),
+        DType::F32 => little_endian(values),
         DType::F16 => {
-            let halves = view.to_f16();
-            if halves.iter().zip(&values).any(|(h, v)| h.is_infinite() && v.is_finite()) {
+            let mut halves = vec![f16::ZERO; values.len()];
+            halves.convert_from_f32_slice(values);
+            if halves.iter().zip(values).any(|(h, v)| h.is_infinite() && v.is_finite()) {
                 return Err(refuse());
             }
             little_endian(&halves)
         }
         DType::BF16 => {
             let mut halves = vec![bf16::ZERO; values.len()];
-            halves.convert_from_f32_slice(&values);
+            halves.convert_from_f32_slice(values);
             little_endian(&halves)
         }
         DType::Q8 | DType::Q4G32 | DType::Q4G64 => {
-            let packed = quant::pack(view.name(), dtype, view.shape(), &values)?;
-            return Ok(Encoded { data: Cow::Owned(packed.data), scales: packed.scales });
+            let packed = quant::pack(&info.name, dtype, &info.shape, values)?;
+            return Ok((packed.data, packed.scales));
         }
         _ => return Err(refuse()),
     };
-    Ok(Encoded { data: Cow::Owned(bytes), scales: Vec::new() })
+    Ok((bytes, Vec::new()))
 }
 
 /// The bytes of plain numbers as files hold them; every target of this crate is little-endian.
@@ -120,7 +145,7 @@ fn little_endian<T: bytemuck::NoUninit>(values: &[T]) -> Vec<u8> {
     bytemuck::cast_slice(values).to_vec()
 }
 
-/// Writes `source` to `target` in another precision, holding one tensor at a time. `progress` is told the bytes read so far.
+/// Writes `source` to `target` in another precision, holding a piece of a tensor at a time. `progress` is told the bytes read so far.
 /// The file is written beside `target` and renamed at the end, so that an interrupted run leaves nothing half done.
 ///
 /// # Errors
@@ -158,13 +183,15 @@ pub fn convert_file(
     let mut done = 0;
     for info in source.infos() {
         let (dtype, _) = precision.plan(info);
-        let encoded = encode(source.tensor(&info.name)?, dtype)?;
-        writer.write(&info.name, &encoded.data)?;
-        if dtype.is_packed() {
-            writer.write(&packed::scales_name(&info.name), &encoded.scales)?;
-        }
-        drop(encoded);
-        source.release(&info.name);
+        let scales_name = packed::scales_name(&info.name);
+        encode(&source.tensor(&info.name)?, dtype, &mut |bytes, scales| {
+            writer.append(&info.name, bytes)?;
+            if !scales.is_empty() {
+                writer.append(&scales_name, scales)?;
+            }
+            source.release(&info.name);
+            Ok(())
+        })?;
         done += source.stored_bytes(&info.name);
         progress(done);
     }
@@ -305,6 +332,37 @@ mod tests {
                 assert_eq!((qkv.dtype(), qkv.shape()), (DType::Q8, &[288, 96][..]));
                 assert_eq!(qkv.scales().len(), 288 * 2);
             }
+        }
+    }
+
+    #[test]
+    fn a_tensor_converted_in_pieces_equals_one_converted_whole() {
+        let (rows, columns) = (3, PIECE / 2 + 1);
+        let values: Vec<f32> = (0..rows * columns).map(|i| ((i * 37) % 1001) as f32 / 500.0 - 1.0).collect();
+        let shape = [rows, columns];
+        let source = TensorInfo { name: "w".into(), dtype: DType::F32, shape: shape.to_vec() };
+        let view = TensorView::new(&source, Cow::Borrowed(bytemuck::cast_slice(&values)));
+        for dtype in [DType::F32, DType::F16, DType::BF16, DType::Q8, DType::Q4G32, DType::Q4G64] {
+            let (mut data, mut scales, mut pieces) = (Vec::new(), Vec::new(), 0);
+            encode(&view, dtype, &mut |d, s| {
+                data.extend_from_slice(d);
+                scales.extend_from_slice(s);
+                pieces += 1;
+                Ok(())
+            })
+            .unwrap();
+            assert!(pieces > 1, "{dtype}");
+            assert_eq!((data.clone(), scales.clone()), from_f32(&source, &values, dtype).unwrap(), "{dtype}");
+            // And back again.
+            let packed = TensorInfo { dtype, ..source.clone() };
+            let view = TensorView::packed(&packed, Cow::Borrowed(&data), Cow::Borrowed(&scales));
+            let mut wide = Vec::new();
+            encode(&view, DType::F32, &mut |d, _| {
+                wide.extend_from_slice(d);
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(wide, little_endian(&view.to_f32()), "{dtype}");
         }
     }
 

@@ -42,7 +42,7 @@ pub use quant::Layout;
 pub use safetensors::header::{Header, HeaderProgress, TensorSpan};
 pub use safetensors::index::ShardIndex;
 #[cfg(feature = "native")]
-pub use safetensors::write::SafetensorsWriter;
+pub use safetensors::write::{SafetensorsWriter, write_whole};
 pub use tensor::{TensorInfo, TensorSource, TensorView};
 
 #[cfg(test)]

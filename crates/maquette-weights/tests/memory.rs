@@ -1,10 +1,10 @@
-//! Private memory while a checkpoint larger than a gigabyte is read.
+//! Memory while a checkpoint larger than a gigabyte is read and converted.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(target_os = "linux")]
 
 use std::io::Write;
 
-use maquette_weights::Checkpoint;
+use maquette_weights::{Checkpoint, Precision, convert_file};
 
 /// KiB of this process under those headings of its memory map.
 fn kib(headings: &[&str]) -> u64 {
@@ -13,6 +13,13 @@ fn kib(headings: &[&str]) -> u64 {
         text.lines().find_map(|l| l.strip_prefix(*name)?.trim().trim_end_matches(" kB").parse::<u64>().ok())
     };
     headings.iter().map(|h| field(h).unwrap()).sum()
+}
+
+/// The most KiB of this process, mapped files included, that were ever resident at once.
+fn peak() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 /// Memory that only swapping could take back.
@@ -42,21 +49,40 @@ fn walk(path: &std::path::Path, headings: &[&str], release: bool) -> u64 {
     most.max(kib(headings).saturating_sub(before))
 }
 
-#[test]
-fn walking_a_large_checkpoint_keeps_private_memory_small() {
-    // 1.2 GB in 100 tensors of 12 MB; the file has holes, so it takes no room on the disk.
-    const TENSORS: u64 = 100;
-    const BYTES: u64 = 12_000_000;
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("large.safetensors");
+/// Writes a checkpoint of that many f32 tensors of `rows` × 1000; the file has holes, so it takes no room on the disk.
+fn large(path: &std::path::Path, tensors: u64, rows: u64) {
+    let bytes = rows * 4000;
     let entry = |i: u64| {
-        format!(r#""t{i}":{{"dtype":"F32","shape":[3000,1000],"data_offsets":[{},{}]}}"#, i * BYTES, (i + 1) * BYTES)
+        let (start, end) = (i * bytes, (i + 1) * bytes);
+        format!(r#""t{i}":{{"dtype":"F32","shape":[{rows},1000],"data_offsets":[{start},{end}]}}"#)
     };
-    let header = format!("{{{}}}", (0..TENSORS).map(entry).collect::<Vec<_>>().join(","));
-    let mut file = std::fs::File::create(&path).unwrap();
+    let header = format!("{{{}}}", (0..tensors).map(entry).collect::<Vec<_>>().join(","));
+    let mut file = std::fs::File::create(path).unwrap();
     file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
     file.write_all(header.as_bytes()).unwrap();
-    file.set_len(8 + header.len() as u64 + TENSORS * BYTES).unwrap();
+    file.set_len(8 + header.len() as u64 + tensors * bytes).unwrap();
+}
+
+// One test, because the figures are those of the whole process.
+#[test]
+fn reading_and_converting_gigabytes_keeps_private_memory_small() {
+    let dir = tempfile::tempdir().unwrap();
+    // 1.2 GB in one tensor. First, because what comes later leaves a higher peak behind.
+    let one = dir.path().join("one.safetensors");
+    large(&one, 1, 300_000);
+    let source = Checkpoint::open(&one).unwrap();
+    let before = peak();
+    convert_file(&source, &dir.path().join("q4.safetensors"), Precision::Q4 { group: 32 }, &mut |_| {}).unwrap();
+    let rise = peak() - before;
+    assert!(
+        rise < 100 << 10,
+        "the highest resident memory rose by {} MiB while one tensor of 1.2 GB was converted",
+        rise >> 10
+    );
+
+    // 1.2 GB in 100 tensors of 12 MB.
+    let path = dir.path().join("large.safetensors");
+    large(&path, 100, 3000);
     let dirty = walk(&path, &DIRTY, false);
     assert!(dirty < 300 << 10, "private memory rose by {} MiB", dirty >> 10);
     let all = walk(&path, &ALL, true);

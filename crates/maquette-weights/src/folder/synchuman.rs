@@ -8,6 +8,9 @@ use super::model_folder::{CheckpointRef, ModelFolder};
 use super::resolve;
 use crate::{Error, ModelConfig, Result, SearchPlaces, strict_json};
 
+/// Components of the first stage that hold no weights.
+const WITHOUT_WEIGHTS: [&str; 1] = ["feature_extractor"];
+
 /// `ckpts/OneStage`: components, each in a folder of its own.
 #[derive(Clone, Debug)]
 pub struct OneStageFolder {
@@ -57,6 +60,11 @@ impl OneStageFolder {
         }
         fields.leftovers(&mut unknown);
         Ok(Self { root: root.to_owned(), num_views, components, unknown })
+    }
+
+    /// Names of the components that hold weights.
+    pub fn with_weights(&self) -> impl Iterator<Item = &str> {
+        self.components.keys().map(String::as_str).filter(|c| !WITHOUT_WEIGHTS.contains(c))
     }
 
     /// Finds a component's description and weights.

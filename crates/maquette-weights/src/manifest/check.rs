@@ -155,13 +155,10 @@ pub fn check(folder: &ModelFolder) -> FolderReport {
     FolderReport { models, unknown_fields: folder.pipeline().unknown.clone() }
 }
 
-/// Components of SyncHuman's first stage that hold no weights.
-const WITHOUT_WEIGHTS: [&str; 1] = ["feature_extractor"];
-
 /// Checks both stages of a SyncHuman folder against the manifests.
 pub fn check_synchuman(folder: &SyncHumanFolder) -> FolderReport {
     let mut report = check(&folder.second_stage);
-    for component in folder.one_stage.components.keys().filter(|c| !WITHOUT_WEIGHTS.contains(&c.as_str())) {
+    for component in folder.one_stage.with_weights() {
         let verdict = folder.one_stage.component(component).and_then(|reference| {
             let checkpoint = reference.open()?;
             // The descriptions of these components are whole diffusers files; the component's role says what it must hold.
@@ -170,7 +167,7 @@ pub fn check_synchuman(folder: &SyncHumanFolder) -> FolderReport {
                 Err(_) => Verdict::Unknown { tensors: checkpoint.names().len() },
             })
         });
-        report.models.push(ModelReport { key: component.clone(), verdict: verdict.unwrap_or_else(Verdict::Failed) });
+        report.models.push(ModelReport { key: component.to_owned(), verdict: verdict.unwrap_or_else(Verdict::Failed) });
     }
     report.unknown_fields.extend(folder.one_stage.unknown.iter().cloned());
     report

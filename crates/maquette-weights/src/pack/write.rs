@@ -13,7 +13,7 @@ use super::read::hex;
 use super::{FORMAT_VERSION, Pack, PackIndex, PackRange, PackShard, PackStageIndex, PackTensor, SHARD_LIMIT};
 use crate::convert::{Precision, encode};
 use crate::safetensors::packed::{self, PACKED_KEY, PackedEntry};
-use crate::safetensors::write::{FileBeside, write_whole};
+use crate::safetensors::write::{FileBeside, plain_bytes, write_whole};
 use crate::{CheckpointRef, Error, ModelFolder, Result, SafetensorsWriter, TensorInfo, TensorSource, quant::Layout};
 
 /// How a pack is made.
@@ -43,36 +43,38 @@ struct Shards<'p> {
 }
 
 impl Shards<'_> {
-    /// Lays `bytes` into the open shard, or into new ones where they do not fit it.
-    fn put(&mut self, bytes: &[u8]) -> Result<Vec<PackRange>> {
+    /// Makes room for `bytes` bytes that belong together: what does not fit the open shard starts a new one.
+    fn begin(&mut self, bytes: u64) -> Result<()> {
         let used = self.open.as_ref().map_or(0, |s| s.2);
-        if used > 0 && used + bytes.len() as u64 > self.limit {
-            self.close()?;
-        }
-        let mut ranges = Vec::new();
-        // Only a tensor larger than a whole shard is cut.
-        for piece in bytes.chunks(usize::try_from(self.limit).unwrap_or(usize::MAX)) {
-            if self.open.as_ref().is_some_and(|s| s.2 + piece.len() as u64 > self.limit) {
-                self.close()?;
-            }
-            ranges.push(self.append(piece)?);
-        }
-        Ok(ranges)
+        if used > 0 && used + bytes > self.limit { self.close() } else { Ok(()) }
     }
 
-    fn append(&mut self, piece: &[u8]) -> Result<PackRange> {
-        if self.open.is_none() {
-            let path = self.folder.join(format!("shard-{:05}.bin", self.done.len()));
-            self.open = Some((FileBeside::create(&path)?, path, 0, Sha256::new()));
+    /// Lays the next bytes of a tensor, and adds to `ranges` where they are. Only a tensor larger than a whole shard is cut.
+    fn append(&mut self, mut bytes: &[u8], ranges: &mut Vec<PackRange>) -> Result<()> {
+        while !bytes.is_empty() {
+            if self.open.as_ref().is_some_and(|s| s.2 >= self.limit) {
+                self.close()?;
+            }
+            if self.open.is_none() {
+                let path = self.folder.join(format!("shard-{:05}.bin", self.done.len()));
+                self.open = Some((FileBeside::create(&path)?, path, 0, Sha256::new()));
+            }
+            let Some((file, path, length, digest)) = &mut self.open else {
+                return Err(Error::unsupported("pack", "no shard is open"));
+            };
+            let room = usize::try_from(self.limit - *length).unwrap_or(usize::MAX);
+            let (piece, rest) = bytes.split_at(room.min(bytes.len()));
+            file.file()?.write_all(piece).map_err(Error::io(&*path))?;
+            digest.update(piece);
+            let (shard, start) = (self.done.len(), *length);
+            *length += piece.len() as u64;
+            match ranges.last_mut().filter(|r| r.shard == shard && r.end == start) {
+                Some(range) => range.end = *length,
+                None => ranges.push(PackRange { shard, start, end: *length }),
+            }
+            bytes = rest;
         }
-        let Some((file, path, length, digest)) = &mut self.open else {
-            return Err(Error::unsupported("pack", "no shard is open"));
-        };
-        file.file()?.write_all(piece).map_err(Error::io(&*path))?;
-        digest.update(piece);
-        let start = *length;
-        *length += piece.len() as u64;
-        Ok(PackRange { shard: self.done.len(), start, end: *length })
+        Ok(())
     }
 
     fn close(&mut self) -> Result<()> {
@@ -97,7 +99,7 @@ fn run_order(key: &str) -> usize {
     order.iter().position(|k| *k == key).unwrap_or(order.len())
 }
 
-/// Packs a model folder into the folder `out`, which must not hold a pack yet. `progress` is told the bytes read so far.
+/// Packs a model folder into the folder `out`; a pack that is there is overwritten. `progress` is told the bytes read so far.
 ///
 /// # Errors
 /// Those of the folder's models, of conversion, and [`Error::Io`].
@@ -114,6 +116,11 @@ pub fn pack_folder(
         ));
     }
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
+    let file = out.join("pack.json");
+    // The old index first: until the new one is there, the folder is no pack.
+    if file.exists() {
+        std::fs::remove_file(&file).map_err(Error::io(&file))?;
+    }
     let mut keys: Vec<&str> = folder
         .pipeline()
         .models
@@ -157,7 +164,7 @@ pub fn pack_folder(
     };
     let text = serde_json::to_vec(&index).map_err(|e| Error::unsupported("pack.json", e.to_string()))?;
     // Last, so that a folder with a pack.json is a whole pack.
-    write_whole(&out.join("pack.json"), &text)?;
+    write_whole(&file, &text)?;
     Ok(index)
 }
 
@@ -176,9 +183,19 @@ fn stage(
     let mut tensors = Vec::new();
     for info in checkpoint.infos() {
         let (dtype, _) = precision.plan(info);
-        let encoded = encode(checkpoint.tensor(&info.name)?, dtype)?;
-        let data = shards.put(&encoded.data)?;
-        let scales = if encoded.scales.is_empty() { Vec::new() } else { shards.put(&encoded.scales)? };
+        let view = checkpoint.tensor(&info.name)?;
+        let stored = TensorInfo { dtype, ..info.clone() };
+        let bytes = Layout::of(dtype, &info.shape).map(|l| l.data_bytes() as u64).or_else(|| plain_bytes(&stored));
+        shards.begin(bytes.unwrap_or(0))?;
+        let (mut data, mut scales, mut scale_bytes) = (Vec::new(), Vec::new(), Vec::new());
+        encode(&view, dtype, &mut |bytes, scales| {
+            scale_bytes.extend_from_slice(scales);
+            let put = shards.append(bytes, &mut data);
+            checkpoint.release(&info.name);
+            put
+        })?;
+        shards.begin(scale_bytes.len() as u64)?;
+        shards.append(&scale_bytes, &mut scales)?;
         tensors.push(PackTensor {
             name: info.name.clone(),
             dtype: dtype.name().into(),
@@ -186,8 +203,6 @@ fn stage(
             data,
             scales,
         });
-        drop(encoded);
-        checkpoint.release(&info.name);
         progress(checkpoint.stored_bytes(&info.name));
     }
     let bytes = tensors.iter().flat_map(|t| t.data.iter().chain(&t.scales)).map(|r| r.end - r.start).sum();

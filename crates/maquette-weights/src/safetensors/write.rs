@@ -51,7 +51,10 @@ impl Drop for FileBeside {
 }
 
 /// Writes a whole small file beside its target and renames it.
-pub(crate) fn write_whole(target: &Path, bytes: &[u8]) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Io`]; the target is then as it was.
+pub fn write_whole(target: &Path, bytes: &[u8]) -> Result<()> {
     let mut beside = FileBeside::create(target)?;
     let part = beside.part.clone();
     beside.file()?.write_all(bytes).map_err(Error::io(part))?;
@@ -62,6 +65,7 @@ pub(crate) fn write_whole(target: &Path, bytes: &[u8]) -> Result<()> {
 #[derive(Debug)]
 pub struct SafetensorsWriter {
     beside: FileBeside,
+    /// Where the next byte of a tensor goes, and where the tensor ends.
     places: BTreeMap<String, (u64, u64)>,
 }
 
@@ -93,22 +97,43 @@ impl SafetensorsWriter {
     /// # Errors
     /// [`Error::Io`], or [`Error::Unsupported`] if the name is not in the layout, was written before, or has another size.
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        let origin = self.beside.target.display().to_string();
-        let Some((start, end)) = self.places.get(name).copied() else {
+        if let Some((at, end)) = self.places.get(name)
+            && bytes.len() as u64 != end - at
+        {
+            return Err(self.unfit(name, bytes.len(), end - at));
+        }
+        self.append(name, bytes)
+    }
+
+    /// Writes the next bytes of a tensor, which may come in pieces and between those of others.
+    ///
+    /// # Errors
+    /// As [`SafetensorsWriter::write`]; here a tensor has another size if more bytes come than its place holds.
+    pub fn append(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let Some((at, end)) = self.places.get(name).copied() else {
             return Err(Error::unsupported(
-                &origin,
+                &self.beside.target.display().to_string(),
                 format!("tensor `{name}` is not in the file's layout, or was written before"),
             ));
         };
-        if bytes.len() as u64 != end - start {
-            let problem = format!("tensor `{name}` has {} bytes, its place in the file {}", bytes.len(), end - start);
-            return Err(Error::unsupported(&origin, problem));
+        let next = at + bytes.len() as u64;
+        if next > end {
+            return Err(self.unfit(name, bytes.len(), end - at));
         }
         let part = self.beside.part.clone();
         let file = self.beside.file()?;
-        file.seek(SeekFrom::Start(start)).and_then(|_| file.write_all(bytes)).map_err(Error::io(part))?;
-        self.places.remove(name);
+        file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(bytes)).map_err(Error::io(part))?;
+        if next == end {
+            self.places.remove(name);
+        } else {
+            self.places.insert(name.to_owned(), (next, end));
+        }
         Ok(())
+    }
+
+    fn unfit(&self, name: &str, came: usize, place: u64) -> Error {
+        let problem = format!("tensor `{name}` has {came} bytes, its place in the file {place}");
+        Error::unsupported(&self.beside.target.display().to_string(), problem)
     }
 
     /// Completes the file and gives it its name.
@@ -116,10 +141,12 @@ impl SafetensorsWriter {
     /// # Errors
     /// [`Error::Io`], or [`Error::Unsupported`] while tensors are missing.
     pub fn finish(self) -> Result<()> {
-        if let Some(name) = self.places.keys().next() {
+        // Tensors without elements have nothing to write.
+        let mut open = self.places.iter().filter(|(_, (at, end))| at < end);
+        if let Some((name, _)) = open.next() {
             return Err(Error::unsupported(
                 &self.beside.target.display().to_string(),
-                format!("{} tensors were never written, `{name}` among them", self.places.len()),
+                format!("{} tensors were never written whole, `{name}` among them", 1 + open.count()),
             ));
         }
         self.beside.finish()

@@ -1,1 +1,0 @@
-//! What crosses rooms: parity, end to end, file validation.

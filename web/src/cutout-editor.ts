@@ -46,6 +46,7 @@ export class CutoutEditor {
     this.#cutout = cutout;
     this.#canvas.width = cutout.width;
     this.#canvas.height = cutout.height;
+    this.#canvas.style.setProperty("--ratio", String(cutout.width / cutout.height));
     this.#image = new ImageData(cutout.width, cutout.height);
     this.#cursor = undefined;
     // The brush in picture pixels: a phone's photograph needs a larger one than an icon.

@@ -66,8 +66,9 @@ function show(state: State): void {
   for (const view of ["empty", "wait", "cutout", "run", "result"]) byId(`view-${view}`).hidden = view !== state;
   const running = state === "run";
   makeButton.hidden = running;
+  makeButton.textContent = state === "result" ? "Make it again" : "Make the 3D model";
+  makeButton.classList.toggle("primary", state !== "result");
   makeButton.disabled = !(cutout && canRun && (state === "cutout" || state === "result"));
-  byId("cancel").hidden = !running;
   byId("picture-card").hidden = !cutout || state === "empty" || state === "wait";
   byId("edit-cutout").hidden = state !== "result" || !cutout;
   byId("new-picture").hidden = running;

@@ -7,7 +7,8 @@ export function setUpTheme(): void {
   const button = byId("theme");
   const show = (theme: string) => {
     document.documentElement.dataset.theme = theme;
-    button.textContent = `Theme: ${theme}`;
+    button.textContent = `◐ ${theme}`;
+    button.setAttribute("aria-label", `Colours: ${theme}`);
   };
   const stored = read();
   show(stored && themes.includes(stored) ? stored : "auto");

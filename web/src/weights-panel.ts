@@ -95,14 +95,14 @@ export class WeightsPanel {
 
   async #switchOffline(): Promise<void> {
     try {
-      await this.#pack.setOffline(this.#offline.checked);
-    } catch (error) {
-      fail(error);
-    }
-    try {
       localStorage.setItem("offline", String(this.#offline.checked));
     } catch {
       // A browser that keeps nothing simply forgets the choice.
+    }
+    try {
+      await this.#pack.setOffline(this.#offline.checked);
+    } catch (error) {
+      fail(error);
     }
     await this.refresh();
   }

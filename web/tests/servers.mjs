@@ -23,8 +23,8 @@ async function listen(handler) {
   return { server, origin: `http://127.0.0.1:${server.address().port}`, close: () => (server.closeAllConnections(), server.close()) };
 }
 
-/** Serves the built page; `overlay` maps first path segments to other folders. */
-export async function servePage(dist, overlay = {}) {
+/** Serves the built page; `overlay` maps first path segments to other folders, `change` may change what a path gives. */
+export async function servePage(dist, overlay = {}, change = (_path, body) => body) {
   return listen(async (request, response) => {
     let path = normalize(decodeURIComponent(new URL(request.url, "http://page").pathname));
     if (path.endsWith("/")) path += "index.html";
@@ -33,7 +33,7 @@ export async function servePage(dist, overlay = {}) {
     for (const file of candidates.filter(Boolean)) {
       const body = await readFile(file).catch(() => undefined);
       if (body === undefined) continue;
-      return void response.writeHead(200, { "content-type": types[extname(file)] ?? "application/octet-stream" }).end(body);
+      return void response.writeHead(200, { "content-type": types[extname(file)] ?? "application/octet-stream" }).end(change(file, body));
     }
     response.writeHead(404).end();
   });

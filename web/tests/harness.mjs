@@ -1,0 +1,126 @@
+// A browser, a page in it, and the few things that every test does with it.
+import { readFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+export const web = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+export const root = resolve(web, "..");
+export const dist = join(web, "dist");
+export const double = join(web, "tests/double");
+export const out = join(web, "tests/out");
+
+/** No talk with the network but the tests' own. */
+const quiet = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader"];
+/** WebGPU without a graphics card. */
+const software = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+/** A camera that shows a test picture, and is allowed. */
+const camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
+
+export function launch({ webgpu = true } = {}) {
+  const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
+  return chromium.launch({ executablePath, headless: true, args: [...quiet, ...camera, ...(webgpu ? software : [])] });
+}
+
+/** A visitor with a browser of his own: empty storage, a record of every request and of every error on the console. */
+export class Visitor {
+  requests = [];
+  errors = [];
+
+  static async arrive(browser, origin, { query = "", allowed = [], before, ...options } = {}) {
+    const visitor = new Visitor();
+    visitor.origin = origin;
+    visitor.allowed = [origin, ...allowed];
+    visitor.context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true, ...options });
+    visitor.context.on("request", (request) => visitor.requests.push(request.url()));
+    visitor.page = await visitor.context.newPage();
+    visitor.page.setDefaultTimeout(20_000);
+    visitor.page.on("pageerror", (error) => visitor.errors.push(error.message));
+    if (before) await before(visitor);
+    await visitor.page.goto(`${origin}/${query}`);
+    return visitor;
+  }
+
+  /** Requests that went anywhere but to the page's origin and those allowed. */
+  get strangers() {
+    const local = /^(data|blob|about):/;
+    return this.requests.filter((url) => !local.test(url) && !this.allowed.includes(new URL(url).origin));
+  }
+
+  async sample(name = "house", timeout = 20_000) {
+    await this.page.getByRole("button", { name: `Sample: ${name}` }).click();
+    await this.page.locator("#view-cutout").waitFor({ timeout });
+  }
+
+  async make(settings = {}) {
+    for (const [id, value] of Object.entries(settings)) {
+      if (id === "quality") await this.page.locator("#quality").selectOption(value);
+      else await this.page.locator(`#${id}`).fill(String(value));
+    }
+    await this.page.locator("#make").click();
+  }
+
+  result(timeout = 30_000) {
+    return this.page.locator("#view-result").waitFor({ timeout });
+  }
+
+  /** The notice that is shown, by its code. */
+  notice(code, timeout = 20_000) {
+    return this.page.locator(code ? `.notice[data-code="${code}"]` : ".notice").waitFor({ timeout });
+  }
+
+  async download(format) {
+    const [file] = await Promise.all([this.page.waitForEvent("download"), this.page.locator(`[data-format="${format}"]`).click()]);
+    return { name: file.suggestedFilename(), bytes: readFileSync(await file.path()) };
+  }
+
+  async leave() {
+    await this.context.close();
+  }
+}
+
+/** Runs tests one after another; a failed one shows the page as it stood. */
+export class Suite {
+  passed = 0;
+  failed = 0;
+
+  async test(name, body) {
+    const begun = performance.now();
+    try {
+      await body();
+      this.passed += 1;
+      console.log(`ok     ${name} (${((performance.now() - begun) / 1000).toFixed(1)} s)`);
+    } catch (error) {
+      this.failed += 1;
+      console.log(`FAILED ${name}: ${error.stack ?? error}`);
+    }
+  }
+
+  /** A test with a visitor, who leaves at its end; nothing foreign may have been asked for, and no error have gone unhandled. */
+  async visit(name, browser, origin, options, body) {
+    await this.test(name, async () => {
+      const visitor = await Visitor.arrive(browser, origin, options);
+      try {
+        await body(visitor, visitor.page);
+        if (visitor.strangers.length > 0) throw new Error(`asked strangers: ${visitor.strangers.join(", ")}`);
+        if (visitor.errors.length > 0) throw new Error(`unhandled: ${visitor.errors.join("; ")}`);
+      } catch (error) {
+        const state = await visitor.page.evaluate(() => `${document.body?.dataset.state}: ${document.querySelector("#notices")?.innerText}`).catch(() => "gone");
+        await visitor.page.screenshot({ path: join(out, "failed.png") }).catch(() => {});
+        error.message += ` [page: ${state}]`;
+        error.stack = `${error.message}\n${error.stack}`;
+        throw error;
+      } finally {
+        await visitor.leave();
+      }
+    });
+  }
+}
+
+export function equal(actual, expected, what) {
+  if (actual !== expected) throw new Error(`${what}: expected ${JSON.stringify(expected)}, got ${JSON.stringify(actual)}`);
+}
+
+export function holds(condition, what) {
+  if (!condition) throw new Error(what);
+}

@@ -42,6 +42,13 @@ fn strided_tensor_is_put_in_row_major_order() {
 }
 
 #[test]
+fn expanded_tensor_repeats_its_elements() {
+    let file = Pickle::one(6, 1, &[2, 4], &[1, 0]).archive(&floats(&VALUES));
+    let c = Checkpoint::from_bytes(file).unwrap();
+    assert_eq!(c.tensor("w").unwrap().to_f32(), [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0]);
+}
+
+#[test]
 fn tensors_may_share_a_storage_at_offsets() {
     let p =
         Pickle::new().op(b"}").text("a").floats(6, 0, &[2], &[1]).op(b"s").text("b").floats(6, 2, &[4], &[1]).op(b"s.");

@@ -176,7 +176,7 @@ fn pickle_cases() -> Vec<Case> {
         ("millions of values", archive(new().op(b")".repeat(5 << 20)).op(b".")), "more than 4194304 values"),
         ("a bare number", archive(new().int(1).op(b".")), "no dictionary of tensors"),
         ("storage that is not there", zip(&[("a/data.pkl", &whole.0)]), "storage `0`"),
-        ("storage too short", whole.archive(&[0; 20]), "its storage has 5"),
+        ("storage too short", whole.archive(&[0; 20]), "its storage of 5"),
         ("offset past the storage", archive(Pickle::one(6, 6, &[1], &[1])), "do not lie in its storage"),
         ("stride past the storage", archive(Pickle::one(6, 0, &[2, 3], &[300, 1])), "do not lie in its storage"),
         ("stride that overflows", archive(Pickle::one(6, 0, &[2, 3], &[i64::MAX, i64::MAX])), "beyond any file"),

@@ -21,7 +21,7 @@ pub(crate) struct TensorRecord {
 pub(crate) fn read(origin: &str, file: &[u8]) -> Result<Vec<TensorRecord>> {
     if !file.starts_with(b"PK") {
         let (tensors, storages) = legacy::read(origin, file)?;
-        return check(origin, tensors, |storage| storages.get(&storage.key).cloned());
+        return check(origin, file.len(), tensors, |storage| storages.get(&storage.key).cloned());
     }
     let archive = zip::Archive::parse(origin, file)?;
     let (program, folder) = program(origin, &archive)?;
@@ -34,7 +34,7 @@ pub(crate) fn read(origin: &str, file: &[u8]) -> Result<Vec<TensorRecord>> {
     let code = file.get(program.clone()).unwrap_or(&[]);
     let (root, _) = machine::run(origin, program.start as u64, code, &mut arena)?;
     let tensors = state_dict::find(origin, &arena, root)?;
-    check(origin, tensors, |storage| archive.member(&format!("{folder}data/{}", storage.key)))
+    check(origin, file.len(), tensors, |storage| archive.member(&format!("{folder}data/{}", storage.key)))
 }
 
 /// The archive's `data.pkl` and the folder that it is in.
@@ -64,6 +64,7 @@ fn program(origin: &str, archive: &zip::Archive) -> Result<(Range<usize>, String
 
 fn check(
     origin: &str,
+    file_len: usize,
     tensors: Vec<(String, TensorRef)>,
     place: impl Fn(&StorageRef) -> Option<Range<usize>>,
 ) -> Result<Vec<TensorRecord>> {
@@ -81,13 +82,14 @@ fn check(
         };
         let start = bytes.start as u64;
         records.push(
-            record(name, tensor, bytes).map_err(|problem| Error::malformed(origin, Format::Pickle, start, problem))?,
+            record(name, tensor, bytes, file_len)
+                .map_err(|problem| Error::malformed(origin, Format::Pickle, start, problem))?,
         );
     }
     Ok(records)
 }
 
-fn record(name: String, tensor: TensorRef, bytes: Range<usize>) -> Result<TensorRecord, String> {
+fn record(name: String, tensor: TensorRef, bytes: Range<usize>, file_len: usize) -> Result<TensorRecord, String> {
     let too_large =
         || format!("tensor `{name}`: shape {:?} with strides {:?} is beyond any file", tensor.shape, tensor.stride);
     let size = tensor.dtype.size().unwrap_or(1);
@@ -108,9 +110,9 @@ fn record(name: String, tensor: TensorRef, bytes: Range<usize>) -> Result<Tensor
             .try_fold(1usize, |n, (d, s)| n.checked_add((d - 1).checked_mul(*s)?))
             .ok_or_else(too_large)?
     };
-    // A view that repeats elements could ask for more memory than the file has.
+    // A view may repeat the elements of a smaller storage, but not ask for more memory than the file has bytes.
     let stored = bytes.len() / size;
-    if elements > stored {
+    if elements > file_len / size {
         return Err(format!(
             "tensor `{name}`: shape {shape:?} of {} needs {elements} elements, its storage has {stored}",
             tensor.dtype

@@ -8,7 +8,6 @@ export interface EngineModule {
   default(options: { module_or_path: string | URL }): Promise<unknown>;
   facts(): Promise<string>;
   Engine: { open(options: string): Promise<Engine> };
-  Generated: { fromDump(gaussians: Uint8Array, mesh: Uint8Array, engine?: Engine): Generated };
 }
 
 /** Reads bytes `start..end` of a shard, at once: it is called from inside a running computation. */
@@ -18,7 +17,8 @@ export interface Engine {
   facts(): string;
   setModel(packJson: string, read: ReadShard): void;
   setMatting(bytes: Uint8Array): void;
-  stages(): string;
+  setNoise(noise?: Uint8Array): void;
+  resume(gaussians: Uint8Array, mesh: Uint8Array, options: string): Generated;
   cutout(picture: Uint8Array, options: string): Promise<EngineCutout>;
   generate(
     cutouts: EngineCutout[],

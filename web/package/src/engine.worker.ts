@@ -121,20 +121,21 @@ const page: Channel = new Channel(self as never, {
     cutouts.delete(id);
   },
 
-  async generate(ids: number[], options: string) {
-    if (!pack) throw new MaquetteError("maquette::fault", "There is no pack.");
-    const text = await pack.call<string>("text");
-    if (text !== modelText) running().setModel(text, read);
-    modelText = text;
+  async generate(ids: number[], options: string, noise?: Uint8Array) {
+    await setModel();
+    running().setNoise(noise);
     try {
       const pictures = ids.map((id) => found(cutouts, id));
-      const generated = await running().generate(pictures, options, tell, ensure);
-      const id = next++;
-      objects.set(id, { generated });
-      return { id, gaussians: generated.gaussians };
+      return kept(await running().generate(pictures, options, tell, ensure));
     } finally {
       closeShards();
     }
+  },
+
+  /** Takes up a run from its dump, after the decoders. */
+  async resume(gaussians: Uint8Array, mesh: Uint8Array, options: string) {
+    await setModel();
+    return kept(running().resume(gaussians, mesh, options));
   },
 
   async asset(id: number, options: string) {
@@ -143,14 +144,6 @@ const page: Channel = new Channel(self as never, {
     object.asset?.free();
     object.asset = asset;
     return { triangles: asset.triangles, health: JSON.parse(asset.health()) as unknown };
-  },
-
-  fromDump(gaussians: Uint8Array, mesh: Uint8Array) {
-    if (!module) throw new MaquetteError("maquette::fault", "The engine was not started.");
-    const generated = module.Generated.fromDump(gaussians, mesh, running());
-    const id = next++;
-    objects.set(id, { generated });
-    return { id, gaussians: generated.gaussians };
   },
 
   files(id: number, format: string, options: string) {
@@ -182,6 +175,20 @@ const page: Channel = new Channel(self as never, {
   destroyDevice: () => running().destroyDevice(),
   memory: () => JSON.parse(running().memory()) as unknown,
 } satisfies Handlers);
+
+/** Gives the engine the pack's description, once a pack. */
+async function setModel(): Promise<void> {
+  if (!pack) throw new MaquetteError("maquette::fault", "There is no pack.");
+  const text = await pack.call<string>("text");
+  if (text !== modelText) running().setModel(text, read);
+  modelText = text;
+}
+
+function kept(generated: Generated) {
+  const id = next++;
+  objects.set(id, { generated });
+  return { id, gaussians: generated.gaussians };
+}
 
 function tell(json: string): void {
   page.notify("event", JSON.parse(json));

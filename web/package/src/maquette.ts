@@ -43,6 +43,8 @@ export interface GenerateSettings {
   structureGuidance?: number;
   latentGuidance?: number;
   multi?: "stochastic" | "multidiffusion";
+  /** Noise in place of the seed: safetensors with `ss_noise` and `slat_noise`. */
+  noise?: Uint8Array;
   /** Triangles wanted; 0 keeps all. */
   faces?: number;
   /** Texels a side, a power of two; 0 keeps colours on the vertices. */
@@ -128,25 +130,17 @@ export class Maquette {
   }
 
   /** Makes a model of one object from one or several pictures of it. */
-  async generate(pictures: Cutout | Cutout[], settings: GenerateSettings = {}): Promise<Model> {
-    const { onProgress, signal, faces, textureSize, fillHoles, removeHidden, unwrap, ...sampling } = settings;
-    const surface = { faces, textureSize, fillHoles, removeHidden, unwrap };
-    this.#progress = onProgress;
-    try {
-      await this.pack.open();
-      return await this.#work(signal, async (life) => {
-        life.channel.onnotice = (name, value) => {
-          if (name === "event") onProgress?.(value as EngineEvent);
-        };
-        const ids: number[] = [];
-        for (const cutout of [pictures].flat()) ids.push(await this.#present(cutout, life));
-        const made = await life.channel.call<{ id: number; gaussians: number }>("generate", [ids, JSON.stringify(sampling)]);
-        const built = await life.channel.call<{ triangles: number; health: Health }>("asset", [made.id, JSON.stringify(surface)]);
-        return model({ life, id: made.id }, made.gaussians, built.triangles, built.health);
-      });
-    } finally {
-      this.#progress = undefined;
-    }
+  generate(pictures: Cutout | Cutout[], settings: GenerateSettings = {}): Promise<Model> {
+    return this.#make(settings, async (life, options) => {
+      const ids: number[] = [];
+      for (const cutout of [pictures].flat()) ids.push(await this.#present(cutout, life));
+      return life.channel.call<Made>("generate", [ids, options, settings.noise]);
+    });
+  }
+
+  /** Makes a model from `gaussians.safetensors` and `mesh.safetensors` of a dump; the settings are those of its run. */
+  resume(gaussians: Uint8Array, mesh: Uint8Array, settings: GenerateSettings = {}): Promise<Model> {
+    return this.#make(settings, (life, options) => life.channel.call<Made>("resume", [gaussians, mesh, options]));
   }
 
   /** A picture of the Gaussians of the model that is being made, from its `gaussians` event on. */
@@ -213,6 +207,26 @@ export class Maquette {
     }
   }
 
+  /** Gets the decoders' outputs from `decoded`, then finishes the surface. */
+  async #make(settings: GenerateSettings, decoded: (life: Life, options: string) => Promise<Made>): Promise<Model> {
+    const { onProgress, signal, noise: _, faces, textureSize, fillHoles, removeHidden, unwrap, ...sampling } = settings;
+    const surface = { faces, textureSize, fillHoles, removeHidden, unwrap };
+    this.#progress = onProgress;
+    try {
+      await this.pack.open();
+      return await this.#work(signal, async (life) => {
+        life.channel.onnotice = (name, value) => {
+          if (name === "event") onProgress?.(value as EngineEvent);
+        };
+        const made = await decoded(life, JSON.stringify(sampling));
+        const built = await life.channel.call<{ triangles: number; health: Health }>("asset", [made.id, JSON.stringify(surface)]);
+        return model({ life, id: made.id }, made.gaussians, built.triangles, built.health);
+      });
+    } finally {
+      this.#progress = undefined;
+    }
+  }
+
   #lose(life: Life, error: MaquetteError): void {
     if (life.ended) return;
     this.#end(error, life);
@@ -256,6 +270,11 @@ export class Maquette {
     known.remote = { life, id: raw.id };
     return raw.id;
   }
+}
+
+interface Made {
+  id: number;
+  gaussians: number;
 }
 
 interface RawCutout {

@@ -41,8 +41,9 @@ export class Engine {
   setMatting(bytes) {
     if (bytes.length < 1e6) throw failure("maquette::model::damaged", "the matting weights are too short", "");
   }
-  stages() {
-    return "[]";
+  setNoise() {}
+  resume() {
+    return new Generated(4096);
   }
   async cutout(bytes, options) {
     const { keepBackground, force } = JSON.parse(options);
@@ -164,9 +165,6 @@ export class Generated {
   #cancelled = false;
   constructor(gaussians) {
     this.gaussians = gaussians;
-  }
-  static fromDump() {
-    return new Generated(4096);
   }
   async renderSplats(width, height, yaw) {
     return disc(width, height, yaw);

@@ -1,10 +1,11 @@
 // All tests of the page: `npm test`. Ends with "test result: …" as Rust's harness does. `npm test page` runs those with the
 // test double only, `npm test engine` those with the real engine.
 import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { tinyPack } from "../scripts/fixtures.mjs";
 import { out, Suite } from "./harness.mjs";
+import { engineTests } from "./engine.mjs";
 import { pageTests } from "./page.mjs";
-import { join } from "node:path";
 
 // Requests of service workers are part of what the page asks for.
 process.env.PW_EXPERIMENTAL_SERVICE_WORKER_NETWORK_EVENTS = "1";
@@ -15,5 +16,6 @@ mkdirSync(out, { recursive: true });
 tinyPack(join(out, "tiny"));
 const suite = new Suite();
 if (runs("page")) await pageTests(suite);
+if (runs("engine")) await engineTests(suite);
 console.log(`test result: ${suite.failed ? "FAILED" : "ok"}. ${suite.passed} passed; ${suite.failed} failed`);
 process.exit(suite.failed ? 1 : 0);

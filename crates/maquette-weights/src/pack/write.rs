@@ -217,16 +217,17 @@ fn stage(
 pub fn unpack_folder(pack_folder: &Path, out: &Path, progress: &mut dyn FnMut(u64)) -> Result<()> {
     let file = pack_folder.join("pack.json");
     let pack = Pack::parse(&file.display().to_string(), &std::fs::read(&file).map_err(Error::io(&file))?)?;
-    let held = RefCell::new(None);
+    let held: RefCell<(usize, Vec<u8>)> = RefCell::new((usize::MAX, Vec::new()));
     let read = |shard: usize, start: u64, into: &mut [u8]| {
         let mut held = held.borrow_mut();
         // Tensors stand in the order of their shards, so each shard is loaded once.
-        let (_, bytes) = match held.take() {
-            Some((at, bytes)) if at == shard => held.insert((at, bytes)),
-            _ => held.insert((shard, verified(&pack, pack_folder, shard).map_err(io::Error::other)?)),
-        };
+        if held.0 != shard {
+            // The old one goes first, so that there are never two.
+            *held = (usize::MAX, Vec::new());
+            *held = (shard, verified(&pack, pack_folder, shard).map_err(io::Error::other)?);
+        }
         let start = start as usize;
-        into.copy_from_slice(bytes.get(start..start + into.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        into.copy_from_slice(held.1.get(start..start + into.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     };
     let mut done = 0;
@@ -251,11 +252,13 @@ pub fn unpack_folder(pack_folder: &Path, out: &Path, progress: &mut dyn FnMut(u6
 
 /// A shard's bytes, once they are known to be the right ones.
 fn verified(pack: &Pack, folder: &Path, shard: usize) -> Result<Vec<u8>> {
-    let path = folder.join(&pack.index().shards[shard].file);
-    let mut bytes = Vec::new();
+    let PackShard { file, bytes: expected, .. } = &pack.index().shards[shard];
+    let path = folder.join(file);
+    // At most `SHARD_LIMIT`, which was checked.
+    let mut bytes = Vec::with_capacity(*expected as usize + 1);
     let file = File::open(&path).map_err(Error::io(&path))?;
     // A file longer than it should be is not read to its end.
-    file.take(SHARD_LIMIT + 1).read_to_end(&mut bytes).map_err(Error::io(&path))?;
+    file.take(expected + 1).read_to_end(&mut bytes).map_err(Error::io(&path))?;
     pack.verify(shard, &bytes)?;
     Ok(bytes)
 }

@@ -15,6 +15,9 @@ const TINY_PIXELS: u32 = 64;
 const TINY_SHARE: f64 = 0.1;
 /// A component counts beside the largest if it has this share of its pixels.
 const LARGE_COMPONENT: f64 = 0.1;
+/// Parts closer together than one to two of the so many squares along the picture's longer side are one part: soft edges and
+/// thin links between the parts of one object lie under the threshold of the mask.
+const SQUARES: u32 = 160;
 /// Share of a side of the picture that the subject must cover to count as cut by it (a stray pixel is none).
 const BORDER_SHARE: f64 = 0.02;
 
@@ -240,7 +243,7 @@ fn border_shares(mask: &Mask) -> [f64; 4] {
     ]
 }
 
-/// Parts that hang together over edges and corners.
+/// Parts that hang together, looked at in squares of a few pixels (of one pixel in small pictures), over edges and corners.
 struct Components {
     /// Pixels of each part.
     pixels: Vec<u64>,
@@ -248,7 +251,7 @@ struct Components {
     bounds: (u32, u32),
 }
 
-/// A run of object pixels in one row: columns `start..end`, and the part it belongs to.
+/// A run of squares with object pixels in one row of squares: columns `start..end`, and the part it belongs to.
 struct Run {
     start: usize,
     end: usize,
@@ -258,21 +261,33 @@ struct Run {
 impl Components {
     /// Joins the runs of each row with the runs of the row above that they touch; memory grows with the runs, not with the pixels.
     fn of(mask: &Mask) -> Result<Self, ImageError> {
+        let width = mask.width() as usize;
+        let side = (mask.width().max(mask.height()) / SQUARES).max(1) as usize;
         let mut parents: Vec<usize> = Vec::new();
         let mut counts: Vec<u64> = Vec::new();
         let mut above: Vec<Run> = Vec::new();
+        let mut row: Vec<u64> = vec![0; width.div_ceil(side)];
         let (mut left, mut right, mut top, mut bottom) = (u32::MAX, 0, u32::MAX, 0);
-        for (y, row) in (0u32..).zip(mask.data().chunks_exact(mask.width() as usize)) {
+        for (band, pixels) in mask.data().chunks(width * side).enumerate() {
+            row.fill(0);
+            for (y, line) in (0u32..).zip(pixels.chunks_exact(width)) {
+                let y = (band * side) as u32 + y;
+                for (x, _) in line.iter().enumerate().filter(|&(_, &v)| inside(v)) {
+                    row[x / side] += 1;
+                    (left, right) = (left.min(x as u32), right.max(x as u32 + 1));
+                    (top, bottom) = (top.min(y), y + 1);
+                }
+            }
             let mut runs: Vec<Run> = Vec::new();
             let mut x = 0;
             let mut touching = 0;
-            while let Some(start) = row[x..].iter().position(|&v| inside(v)).map(|n| x + n) {
-                let end = row[start..].iter().position(|&v| !inside(v)).map_or(row.len(), |n| start + n);
+            while let Some(start) = row[x..].iter().position(|&n| n > 0).map(|n| x + n) {
+                let end = row[start..].iter().position(|&n| n == 0).map_or(row.len(), |n| start + n);
                 let part = parents.len();
                 let grown = parents.try_reserve(1).and_then(|()| counts.try_reserve(1));
                 grown.map_err(|_| ImageError::OutOfMemory { bytes: (part as u64 + 1) * 16 })?;
                 parents.push(part);
-                counts.push((end - start) as u64);
+                counts.push(row[start..end].iter().sum());
                 // `end` counts too: neighbours over a corner hang together
                 while above.get(touching).is_some_and(|r| r.end < start) {
                     touching += 1;
@@ -281,8 +296,6 @@ impl Components {
                     join(&mut parents, part, r.part);
                 }
                 runs.push(Run { start, end, part });
-                (left, right) = (left.min(start as u32), right.max(end as u32));
-                (top, bottom) = (top.min(y), y + 1);
                 x = end;
             }
             above = runs;
@@ -388,6 +401,29 @@ mod tests {
         assert_eq!(Components::of(&diagonal).unwrap().pixels, [60]);
         let apart = mask(30, 30, |x, y| if x % 2 == 0 && y % 2 == 0 { 255 } else { 0 });
         assert_eq!(Components::of(&apart).unwrap().pixels, vec![1; 225]);
+    }
+
+    #[test]
+    fn parts_a_hair_apart_are_one_object_and_clearly_separate_ones_are_not() {
+        // a cap on a stem, as a soft edge separates them
+        let gap = |pixels: u32| {
+            mask(320, 320, |x, y| {
+                let cap = disc(x, y, 160.0, 130.0, 60.0);
+                let stem = (140..180).contains(&x) && (191 + pixels..250).contains(&y);
+                if cap || stem { 255 } else { 0 }
+            })
+        };
+        assert_eq!(problems(&gap(1)), []);
+        assert!(matches!(problems(&gap(8))[..], [MaskProblem::SeveralComponents { .. }]));
+        assert_eq!(
+            Components::of(&gap(1)).unwrap().pixels.iter().sum::<u64>(),
+            Components::of(&gap(8)).unwrap().pixels.iter().sum::<u64>() + 7 * 40
+        );
+        // a large picture's squares do not change what is counted, and its box is exact
+        let found =
+            Components::of(&mask(1000, 700, |x, y| if disc(x, y, 300.0, 300.0, 50.0) { 255 } else { 0 })).unwrap();
+        assert_eq!(found.bounds, (101, 101));
+        assert_eq!(found.pixels.len(), 1);
     }
 
     #[test]

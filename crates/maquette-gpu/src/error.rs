@@ -66,6 +66,16 @@ pub enum GpuError {
         /// What the API said.
         message: String,
     },
+    /// Work took more memory than the budget allows.
+    #[error(
+        "the work took {used} bytes of GPU memory, more than the budget of {budget}. Raise the budget or choose a smaller model or precision"
+    )]
+    BudgetExceeded {
+        /// The budget.
+        budget: u64,
+        /// Bytes taken from the driver.
+        used: u64,
+    },
     /// More memory was asked for than the budget allows.
     #[error(
         "{needed} bytes are needed, but of the budget of {budget} bytes {used} are in use. Raise the budget or choose a smaller model or precision"

@@ -18,7 +18,8 @@ pub struct OpenOptions {
     pub tier: TierRequest,
     /// How many dispatches the runtime collects before it submits them. At least 1.
     pub tasks_per_submit: usize,
-    /// Bytes of GPU memory that work may use; `None` for as much as there is. Kept by [`Gpu`]'s accounting, not by the driver.
+    /// Bytes of GPU memory that work may use; `None` for as much as there is. It covers everything that the driver hands out, and is
+    /// looked at before large pieces of work ([`Gpu::ensure_room`]) and after every piece ([`Gpu::guard`]).
     pub memory_budget: Option<u64>,
 }
 

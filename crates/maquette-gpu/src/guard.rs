@@ -20,8 +20,16 @@ impl Gpu {
     /// Values that the work had borrowed mutably may be half changed after an error: drop them.
     ///
     /// # Errors
-    /// [`GpuError::Lost`] when the device is gone, any other fault of the device, or [`GpuError::Panicked`].
+    /// [`GpuError::Lost`] when the device is gone, any other fault of the device, [`GpuError::Panicked`], or
+    /// [`GpuError::BudgetExceeded`] when the work took more memory than the device's budget.
     pub fn guard<R>(&self, work: impl FnOnce() -> R) -> Result<R, GpuError> {
+        let value = self.guard_unmetered(work)?;
+        self.check_budget()?;
+        Ok(value)
+    }
+
+    /// [`Gpu::guard`] without a look at the budget.
+    pub(crate) fn guard_unmetered<R>(&self, work: impl FnOnce() -> R) -> Result<R, GpuError> {
         self.check()?;
         let outcome = catch_unwind(AssertUnwindSafe(work));
         self.judge(outcome)
@@ -34,7 +42,9 @@ impl Gpu {
     pub async fn guard_async<F: Future>(&self, work: F) -> Result<F::Output, GpuError> {
         self.check()?;
         let outcome = Caught { work: Box::pin(work) }.await;
-        self.judge(outcome)
+        let value = self.judge(outcome)?;
+        self.check_budget()?;
+        Ok(value)
     }
 
     fn judge<R>(&self, outcome: Result<R, Box<dyn Any + Send>>) -> Result<R, GpuError> {

@@ -14,6 +14,8 @@ mod capabilities;
 mod doctor;
 mod error;
 mod faults;
+#[cfg(not(target_family = "wasm"))]
+mod free_memory;
 mod gpu;
 mod guard;
 mod memory;

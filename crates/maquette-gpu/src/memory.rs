@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::gpu::Open;
 use crate::{Gpu, GpuError};
 
 /// Bytes of GPU memory in use.
@@ -16,6 +17,24 @@ pub struct MemoryUse {
     /// Bytes that the driver handed to this device in all, pipelines and staging included; `None` where it does not say
     /// (Metal, browsers, the CPU tier).
     pub driver: Option<u64>,
+}
+
+impl MemoryUse {
+    /// What other programs cannot have: everything from the driver, or where the driver does not say, the runtime's share of it.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.driver.unwrap_or(0).max(self.reserved)
+    }
+}
+
+fn read(open: &Open) -> MemoryUse {
+    let usage = open.client.memory_report(cubecl::MemoryScope::Device).usage();
+    MemoryUse {
+        in_use: usage.bytes_in_use,
+        reserved: usage.bytes_reserved,
+        allocations: usage.number_allocs,
+        driver: open.setup.device.generate_allocator_report().map(|report| report.total_reserved_bytes),
+    }
 }
 
 impl fmt::Display for MemoryUse {
@@ -52,13 +71,18 @@ impl Gpu {
     /// [`GpuError::Lost`] and the other faults of the device.
     pub fn memory(&self) -> Result<MemoryUse, GpuError> {
         let Some(open) = &self.inner.open else { return Ok(MemoryUse::default()) };
-        let usage = self.guard(|| open.client.memory_report(cubecl::MemoryScope::Device).usage())?;
-        Ok(MemoryUse {
-            in_use: usage.bytes_in_use,
-            reserved: usage.bytes_reserved,
-            allocations: usage.number_allocs,
-            driver: open.setup.device.generate_allocator_report().map(|report| report.total_reserved_bytes),
-        })
+        self.guard_unmetered(|| read(open))
+    }
+
+    /// Whether the device's memory is within the budget. Asked after every piece of work (see [`Gpu::guard`]), so that a budget
+    /// is overstepped by what one piece takes at most, and not for longer than it.
+    ///
+    /// # Errors
+    /// [`GpuError::BudgetExceeded`], and the other faults of the device.
+    pub(crate) fn check_budget(&self) -> Result<(), GpuError> {
+        let (Some(budget), Some(open)) = (self.inner.options.memory_budget, &self.inner.open) else { return Ok(()) };
+        let used = self.guard_unmetered(|| read(open))?.taken();
+        if used > budget { Err(GpuError::BudgetExceeded { budget, used }) } else { Ok(()) }
     }
 
     /// Give the pools' free room back to the driver, as far as the tensor runtime lets it go.

@@ -104,4 +104,7 @@ fn memory_is_accounted_for_and_the_budget_holds() {
     drop(held);
     pollster::block_on(gpu.finish()).unwrap();
     assert!(gpu.memory().unwrap().in_use < with.in_use);
+    // Work that did not ask for room and takes too much is stopped at its end, and so is all that follows while it is held.
+    let error = gpu.guard(|| Tensor::<1>::ones([32 << 20], gpu.device())).unwrap_err();
+    assert!(matches!(error, GpuError::BudgetExceeded { used, .. } if used >= 128 << 20), "{error}");
 }

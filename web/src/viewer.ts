@@ -47,6 +47,7 @@ export class Viewer {
   #mode: Mode = "textured";
   #draw: DrawSplats | undefined;
   #drawing = false;
+  #distance = DISTANCE;
   #again = false;
 
   constructor(host: HTMLElement) {
@@ -56,11 +57,11 @@ export class Viewer {
     canvas.setAttribute("role", "application");
     canvas.setAttribute("aria-label", "The 3D model. Arrow keys turn it, plus and minus come closer and go away.");
     host.replaceChildren(canvas, this.#splats);
-    const key = new DirectionalLight(0xffffff, 1.6);
+    const key = new DirectionalLight(0xffffff, 1.3);
     key.position.set(1.5, 2.5, 2);
     // The lights travel with the camera, so no side stays dark.
     this.#camera.add(key);
-    this.#scene.add(this.#camera, new HemisphereLight(0xffffff, 0xb9a894, 1.1), new AmbientLight(0xffffff, 0.5));
+    this.#scene.add(this.#camera, new HemisphereLight(0xffffff, 0xb9a894, 1.3), new AmbientLight(0xffffff, 1.1));
     this.#controls = new OrbitControls(this.#camera, canvas);
     this.#controls.enablePan = false;
     this.#controls.minDistance = 0.7;
@@ -77,10 +78,13 @@ export class Viewer {
     this.#clear();
     const box = new Box3().setFromObject(scene);
     if (box.isEmpty()) return;
+    // As near as the whole model stays in sight: the camera looks at the origin, as the splats' camera does.
+    const reach = Math.max(box.min.length(), box.max.length());
+    this.#distance = Math.min(Math.max((1.02 * reach) / Math.sin((ANGLE / 2) * (Math.PI / 180)), 1), DISTANCE);
     scene.traverse((part) => {
       if (!(part instanceof Mesh)) return;
       this.#own.set(part, part.material as Material | Material[]);
-      const lines = new LineSegments(new WireframeGeometry(part.geometry), new LineBasicMaterial());
+      const lines = new LineSegments(new WireframeGeometry(part.geometry), new LineBasicMaterial({ transparent: true, opacity: 0.3 }));
       part.updateWorldMatrix(true, false);
       lines.applyMatrix4(part.matrixWorld);
       this.#wires.add(lines);
@@ -93,7 +97,6 @@ export class Viewer {
 
   setMode(mode: Mode): void {
     this.#mode = mode;
-    const dark = getComputedStyle(this.#host).getPropertyValue("--ink").trim();
     for (const [mesh, own] of this.#own) {
       if (mode === "normals") mesh.material = new MeshNormalMaterial();
       // The surface hides the wires behind it, a little set back so that it does not hide those upon it.
@@ -101,7 +104,7 @@ export class Viewer {
       else mesh.material = own;
     }
     this.#wires.visible = mode === "wireframe";
-    const ink = new Color(getComputedStyle(this.#host).color || dark);
+    const ink = new Color(getComputedStyle(this.#host).color);
     for (const lines of this.#wires.children) ((lines as LineSegments).material as LineBasicMaterial).color = ink;
     const splats = mode === "splats" && this.#draw !== undefined;
     this.#splats.hidden = !splats;
@@ -111,7 +114,7 @@ export class Viewer {
 
   /** Looks from the front again, a little from above. */
   reset(): void {
-    this.#camera.position.setFromSpherical(new Spherical(DISTANCE, Math.PI / 2 - 0.3, 0.5));
+    this.#camera.position.setFromSpherical(new Spherical(this.#distance, Math.PI / 2 - 0.3, 0.5));
     this.#controls.target.set(0, 0, 0);
     this.#controls.update();
     this.#paint();

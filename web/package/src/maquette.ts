@@ -90,6 +90,8 @@ export class Maquette {
   readonly pack: Pack;
   readonly #settings: OpenSettings;
   #life: Life | undefined;
+  /** Settles when the engine is free: it does one thing at a time. */
+  #turn: Promise<void> = Promise.resolve();
   #progress: ((progress: Progress) => void) | undefined;
   readonly #cutouts = new WeakMap<Cutout, { remote: Remote; picture: Blob; settings: PictureSettings; mask?: Uint8Array }>();
 
@@ -180,8 +182,20 @@ export class Maquette {
     return life;
   }
 
-  /** Runs something on the engine, with an end that an abort or a lost device always reaches. */
+  /** Runs one thing after another on the engine, each with an end that an abort or a lost device always reaches. */
   async #work<T>(signal: AbortSignal | undefined, work: (life: Life) => Promise<T>): Promise<T> {
+    const before = this.#turn;
+    let done: () => void = () => {};
+    this.#turn = new Promise((resolve) => (done = resolve));
+    try {
+      await before;
+      return await this.#try(signal, work);
+    } finally {
+      done();
+    }
+  }
+
+  async #try<T>(signal: AbortSignal | undefined, work: (life: Life) => Promise<T>): Promise<T> {
     if (signal?.aborted) throw cancelled();
     const life = this.#live();
     let timer: ReturnType<typeof setTimeout> | undefined;

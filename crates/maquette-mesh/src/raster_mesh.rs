@@ -245,6 +245,16 @@ pub fn visible_faces(image: &FaceImage, faces: usize) -> Vec<bool> {
     seen
 }
 
+/// Faces that cover at least one pixel of a camera's `size`² picture, as flags (near and far planes of spec §8.5).
+///
+/// # Errors
+/// As [`rasterize`].
+pub fn faces_seen(mesh: &TriangleMesh, camera: &OrbitCamera, size: u32) -> Result<Vec<bool>, MeshError> {
+    let matrix = multiply(&camera.projection_gl(1.0, 3.0), &camera.view_gl());
+    let clip: Vec<[f32; 4]> = mesh.positions.iter().map(|p| transform(&matrix, *p)).collect();
+    Ok(visible_faces(&rasterize(&clip, &mesh.faces, [size; 2])?, mesh.faces.len()))
+}
+
 /// Share of `views` cameras around the object in which each face covers at least one pixel of a `size`² picture: what
 /// [`crate::process::remove_inner_faces`] asks for (spec §8.5, step 1: 1000 views at 1024²). `progress` gets the share done
 /// and returns false to stop.
@@ -263,10 +273,7 @@ pub fn face_visibility(
         if !progress(n as f32 / views as f32) {
             return Err(MeshError::Cancelled { operation: "the visibility test" });
         }
-        let camera = OrbitCamera::hammersley(n, views);
-        let matrix = multiply(&camera.projection_gl(1.0, 3.0), &camera.view_gl());
-        let clip: Vec<[f32; 4]> = mesh.positions.iter().map(|p| transform(&matrix, *p)).collect();
-        let seen = visible_faces(&rasterize(&clip, &mesh.faces, [size; 2])?, mesh.faces.len());
+        let seen = faces_seen(mesh, &OrbitCamera::hammersley(n, views), size)?;
         counts.iter_mut().zip(seen).for_each(|(c, s)| *c += u32::from(s));
     }
     Ok(counts.iter().map(|&c| c as f32 / views.max(1) as f32).collect())

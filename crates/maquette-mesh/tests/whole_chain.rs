@@ -7,20 +7,23 @@ use std::collections::HashMap;
 use goldens_support::{Golden, all};
 use maquette_mesh::formats::{UpAxis, gaussian_ply, mesh_ply, stl};
 use maquette_mesh::glb::{self, GlbOptions};
-use maquette_mesh::process::{FinishOptions, clean, finish, weld};
+use maquette_mesh::process::{CloseReport, FinishOptions, clean, close, reduce, weld};
 use maquette_mesh::raster_mesh::face_visibility;
 use maquette_mesh::reference::Tensors;
 use maquette_mesh::uv::{AtlasOptions, BoxUnwrapper, ChartUnwrapper, Unwrapper};
 use maquette_mesh::{Gaussians, HealthContext, MeshError, TriangleMesh, health, shapes};
 
-fn visible(mesh: &TriangleMesh) -> Result<Vec<f32>, MeshError> {
-    face_visibility(mesh, 24, 128, &|_| true)
+/// Both halves of the processing, with a few small views.
+fn finish(mesh: &TriangleMesh, options: &FinishOptions) -> Result<(TriangleMesh, CloseReport), MeshError> {
+    let reduced = reduce(mesh, options)?;
+    let visibility = face_visibility(&reduced.mesh, 24, 128, &|_| true)?;
+    close(reduced, Some(&visibility), options)
 }
 
 /// Finish, unwrap, write, read: every step gives a result or a clear error.
 fn walk(mesh: &TriangleMesh, target: usize) -> Result<usize, MeshError> {
     let options = FinishOptions { target_faces: Some(target), ..FinishOptions::default() };
-    let (done, _) = finish(mesh, &options, &mut |m| visible(m))?;
+    let (done, _) = finish(mesh, &options)?;
     done.validate()?;
     let charted = ChartUnwrapper::default().unwrap(&done, &AtlasOptions::for_size(256), &|_| true);
     let unwrapped = match charted {
@@ -78,7 +81,7 @@ fn sound_and_degenerate_meshes_go_through_or_say_why_not() {
 fn a_hidden_sphere_disappears_in_finishing() {
     let nested = joined(&shapes::sphere(24, 36, 0.4), &shapes::sphere(16, 24, 0.2));
     let options = FinishOptions { target_faces: None, ..FinishOptions::default() };
-    let (done, report) = finish(&nested, &options, &mut |m| visible(m)).expect("valid");
+    let (done, report) = finish(&nested, &options).expect("valid");
     assert_eq!(report.hidden_faces, shapes::sphere(16, 24, 0.2).faces.len());
     assert_eq!(done.faces.len(), shapes::sphere(24, 36, 0.4).faces.len());
 }
@@ -171,7 +174,7 @@ fn the_end_to_end_mesh_becomes_a_manifold_of_the_wanted_size() {
     let faces = g.rows_i32::<3>("mesh.faces").into_iter().map(|f| f.map(|v| v as u32)).collect();
     let mesh = TriangleMesh::new(g.rows("mesh.vertices"), faces);
     let options = FinishOptions { target_faces: Some(4000), ..FinishOptions::default() };
-    let (done, report) = finish(&mesh, &options, &mut |m| visible(m)).expect("valid");
+    let (done, report) = finish(&mesh, &options).expect("valid");
     done.validate().expect("finite and in range");
     assert!(done.faces.len() > 1000 && done.faces.len() <= 8000, "{} faces, {report:?}", done.faces.len());
     // Sheets that only touch lie apart now; judged by vertex numbers, as `health` would weld them together again.

@@ -18,7 +18,7 @@ pub use clean::{CleanReport, clean};
 pub use components::remove_small_parts;
 pub use decimate::{DecimateOptions, decimate};
 pub use distance::{MeshDistance, Nearest, TriangleTree, mesh_distance};
-pub use finish::{FinishOptions, FinishReport, finish};
+pub use finish::{CloseReport, FinishOptions, Reduced, close, reduce};
 pub use holes::{HoleOptions, fill_holes};
 pub use inner_faces::{InnerFaceOptions, remove_inner_faces};
 pub use weld::weld;

@@ -58,7 +58,8 @@ async function look(): Promise<void> {
     canRun = false;
     notice({ title: obstacle.title, text: obstacle.text, code: obstacle.code, actions: [toDoctor] });
   }
-  await weights.refresh();
+  if (obstacle?.code === "insecure") weights.unavailable();
+  else await weights.refresh();
 }
 
 function show(state: State): void {

@@ -36,6 +36,13 @@ export class WeightsPanel {
     await this.#room();
   }
 
+  /** There is no storage at this address. */
+  unavailable(): void {
+    byId("weights-short").textContent = "not here";
+    byId("weights-words").textContent = "Browsers give a page storage only at a secure address.";
+    for (const control of [this.#download, this.#offline, byId<HTMLButtonElement>("weights-delete")]) control.disabled = true;
+  }
+
   #show(status: PackStatus): void {
     this.#status = status;
     const { index, stored, complete, keeping, fromDevice } = status;

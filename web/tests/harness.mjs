@@ -11,7 +11,7 @@ export const double = join(web, "tests/double");
 export const out = join(web, "tests/out");
 
 /** No talk with the network but the tests' own. */
-const quiet = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader"];
+const quiet = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader", "--host-resolver-rules=MAP *.test 127.0.0.1"];
 /** WebGPU without a graphics card. */
 const software = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
 /** A camera that shows a test picture, and is allowed. */

@@ -213,6 +213,17 @@ export async function pageTests(suite) {
     await visitor.result();
   });
 
+  await visit("a pack over plain http, for a page over https, is explained", async (visitor) => {
+    await visitor.sample();
+    await visitor.make();
+    await visitor.notice("maquette::pack::mixed");
+  }, { query: "?pack=http://packs.test/tiny/pack.json", allowed: ["http://packs.test"], before: ({ context }) => overHttps(context, site.origin) }, "https://page.test");
+
+  await visit("an address that is not secure is explained, and nothing else is tried there", async (visitor, page) => {
+    await visitor.notice("insecure");
+    await page.locator("#weights-short", { hasText: "not here" }).waitFor();
+  }, {}, site.origin.replace("127.0.0.1", "page.test"));
+
   await visit("an address that is no pack is explained", async (visitor) => {
     await visitor.sample();
     await visitor.make();
@@ -350,6 +361,16 @@ function stored(page) {
       for await (const [name, file] of folder.entries()) if (name.endsWith(".bin")) sum += (await file.getFile()).size;
     }
     return sum;
+  });
+}
+
+/** Answers for https://page.test with what the page's server gives. */
+async function overHttps(context, origin) {
+  await context.route("https://page.test/**", async (route) => {
+    const { pathname } = new URL(route.request().url());
+    const response = await fetch(origin + pathname);
+    const headers = { "content-type": response.headers.get("content-type") ?? "text/plain" };
+    await route.fulfill({ status: response.status, headers, body: Buffer.from(await response.arrayBuffer()) });
   });
 }
 

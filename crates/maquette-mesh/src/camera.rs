@@ -3,6 +3,7 @@
 //! Matrices are row-major and act on column vectors. The world is z up; cameras look at the origin.
 
 use crate::gaussians::radical_inverse;
+use crate::portable::{acos, cos, sin, tan};
 use crate::vector::{D3, cross, dot, narrow, sub, unit};
 
 /// A 4×4 matrix, row-major.
@@ -31,20 +32,20 @@ impl OrbitCamera {
     pub fn hammersley(n: u32, count: u32) -> Self {
         let u = f64::from(n) / f64::from(count.max(1));
         let v = radical_inverse(2, u64::from(n));
-        let pitch = (1.0 - 2.0 * u).acos() - std::f64::consts::FRAC_PI_2;
+        let pitch = acos(1.0 - 2.0 * u) - std::f64::consts::FRAC_PI_2;
         Self { yaw: 2.0 * std::f64::consts::PI * v, pitch, radius: 2.0, fov: 40f64.to_radians() }
     }
 
     /// Frame `n` of `count` of the turntable (spec §8.10).
     pub fn turntable(n: u32, count: u32) -> Self {
         let angle = REFERENCE_TURN * f64::from(n) / f64::from(count.max(2) - 1);
-        Self { yaw: angle, pitch: 0.25 + 0.5 * angle.sin(), radius: 2.0, fov: 40f64.to_radians() }
+        Self { yaw: angle, pitch: 0.25 + 0.5 * sin(angle), radius: 2.0, fov: 40f64.to_radians() }
     }
 
     /// Position of the camera.
     pub fn eye(&self) -> [f64; 3] {
         let r = self.radius;
-        [r * self.yaw.sin() * self.pitch.cos(), r * self.yaw.cos() * self.pitch.cos(), r * self.pitch.sin()]
+        [r * sin(self.yaw) * cos(self.pitch), r * cos(self.yaw) * cos(self.pitch), r * sin(self.pitch)]
     }
 
     /// World → camera with OpenCV axes: x right, y down, z forward.
@@ -69,12 +70,12 @@ impl OrbitCamera {
 
     /// Normalised focal length `0.5 / tan(fov / 2)`.
     pub fn focal(&self) -> f64 {
-        0.5 / (self.fov * 0.5).tan()
+        0.5 / tan(self.fov * 0.5)
     }
 
     /// Tangent of half the field of view.
     pub fn tan_half_fov(&self) -> f32 {
-        (self.fov * 0.5).tan() as f32
+        tan(self.fov * 0.5) as f32
     }
 
     /// OpenGL projection with centred principal point.

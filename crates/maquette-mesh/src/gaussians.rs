@@ -1,6 +1,7 @@
 //! 3D Gaussians: activated parameters, and the maths from the decoder's raw output to them (spec §7.2).
 
 use crate::MeshError;
+use crate::portable::{expf, expm1, log, log1pf, tanhf};
 
 /// Zeroth spherical-harmonic basis value: `rgb = max(0, SH_C0 * f_dc + 0.5)`.
 pub const SH_C0: f32 = 0.282_094_79;
@@ -127,14 +128,14 @@ impl GaussianActivation {
         }
         let [lr_pos, lr_col, lr_scale, lr_rot, lr_op] = self.multipliers;
         let res = self.resolution as f32;
-        let scale_bias = (self.scaling_bias + (-(-self.scaling_bias).exp_m1()).ln()) as f32;
-        let opacity_bias = (self.opacity_bias / (1.0 - self.opacity_bias)).ln() as f32;
+        let scale_bias = (self.scaling_bias + log(-expm1(-self.scaling_bias))) as f32;
+        let opacity_bias = log(self.opacity_bias / (1.0 - self.opacity_bias)) as f32;
         for (c, row) in coords.iter().zip(raw.chunks_exact(width)) {
             for k in 0..g {
                 let at3 = |base: usize| -> [f32; 3] { std::array::from_fn(|a| row[base * g + 3 * k + a]) };
                 let offset = at3(0);
                 out.means.push(std::array::from_fn(|a| {
-                    let reach = (offset[a] * lr_pos + perturbation[k][a]).tanh() / res * 0.5 * self.voxel_size;
+                    let reach = tanhf(offset[a] * lr_pos + perturbation[k][a]) / res * 0.5 * self.voxel_size;
                     (c[a] as f32 + 0.5) / res + reach - 0.5
                 }));
                 out.f_dc.push(at3(3).map(|x| x * lr_col));
@@ -164,12 +165,12 @@ pub(crate) fn radical_inverse(base: u64, mut n: u64) -> f64 {
 }
 
 pub(crate) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
+    1.0 / (1.0 + expf(-x))
 }
 
 /// `ln(1 + eˣ)`, the identity above 20 as in PyTorch.
 fn softplus(x: f32) -> f32 {
-    if x > 20.0 { x } else { x.exp().ln_1p() }
+    if x > 20.0 { x } else { log1pf(expf(x)) }
 }
 
 fn normalise_quat(q: [f32; 4]) -> [f32; 4] {

@@ -11,6 +11,7 @@ pub mod formats;
 mod gaussians;
 pub mod glb;
 mod health;
+mod portable;
 pub mod process;
 pub mod raster_antialias;
 pub mod raster_gaussian;

@@ -5,6 +5,7 @@
 
 use crate::camera::Matrix4;
 use crate::formats::gaussian_ply::rotation_matrix;
+use crate::portable::expf;
 use crate::{Gaussians, MeshError};
 
 /// Side of a tile in pixels.
@@ -189,7 +190,7 @@ fn blend(splats: &[Splat], colors: &[[f32; 3]], list: &[(u64, u32)], at: [f32; 2
         if power > 0.0 {
             continue;
         }
-        let alpha = (s.opacity * power.exp()).min(0.99);
+        let alpha = (s.opacity * expf(power)).min(0.99);
         if alpha.is_nan() || alpha < 1.0 / 255.0 {
             continue;
         }

@@ -168,7 +168,7 @@ fn sparse_equals_dense_on_random_active_sets_at_the_grid_border() {
             let i = (p[0] * n + p[1]) * n + p[2];
             sdf[i] = a[0];
             let reach = ((1.0 - 1e-8) / (2.0 * res as f64)) as f32;
-            (0..3).for_each(|k| grid[i][k] += reach * a[1 + k].tanh());
+            (0..3).for_each(|k| grid[i][k] += reach * libm::tanhf(a[1 + k]));
             colors[i] = std::array::from_fn(|k| a[4 + k]);
         }
         let (mut beta, mut alpha, mut gamma) =

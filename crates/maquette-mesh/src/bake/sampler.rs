@@ -2,6 +2,7 @@
 
 use super::FloatTexture;
 use crate::MeshError;
+use crate::portable::log2f;
 
 /// A texture with its full chain of 2×2 box averages, down to 1×1.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +30,7 @@ pub fn mip_level(d: &[f32; 4], size: [usize; 2], levels: usize) -> f32 {
     let major = 0.5 * (a + b) + (half * half + c * c).sqrt();
     let top = levels.saturating_sub(1) as f32;
     // log2(0) = −∞ clamps to the finest level; NaN would not.
-    let level = 0.5 * major.log2();
+    let level = 0.5 * log2f(major);
     if level.is_nan() { 0.0 } else { level.clamp(0.0, top) }
 }
 

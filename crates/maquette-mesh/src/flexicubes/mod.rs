@@ -14,6 +14,7 @@ pub use dense::{DenseField, extract_dense};
 pub use sparse::{CornerMeans, ROW, SparseExtractor, SparseField, extract};
 
 use crate::gaussians::sigmoid;
+use crate::portable::tanhf;
 use crate::{MeshError, TriangleMesh};
 
 /// What extraction returns: world coordinates (z up), in the reference's vertex and face order.
@@ -56,8 +57,8 @@ impl CubeWeights {
 
     fn normalise(raw: &RawWeights) -> Self {
         Self {
-            beta: std::array::from_fn(|k| 0.99 * raw[k].tanh() + 1.0),
-            alpha: std::array::from_fn(|k| 0.99 * raw[12 + k].tanh() + 1.0),
+            beta: std::array::from_fn(|k| 0.99 * tanhf(raw[k]) + 1.0),
+            alpha: std::array::from_fn(|k| 0.99 * tanhf(raw[12 + k]) + 1.0),
             gamma: 0.99 * sigmoid(raw[20]) + 0.005,
         }
     }

@@ -8,6 +8,7 @@ use super::surface::{SurfaceCube, corner_offset, extract_surface};
 use super::{Corner, CubeWeights, ExtractedMesh, Field, RawWeights, check_resolution};
 use crate::MeshError;
 use crate::gaussians::sigmoid;
+use crate::portable::tanhf;
 
 /// Floats in one decoded voxel row.
 pub const ROW: usize = 101;
@@ -224,7 +225,7 @@ impl Field for SparseView {
         if !self.transformed[s] {
             self.transformed[s] = true;
             let reach = ((1.0 - 1e-8) / (2.0 * f64::from(res))) as f32;
-            row[1..4].iter_mut().for_each(|d| *d = reach * d.tanh());
+            row[1..4].iter_mut().for_each(|d| *d = reach * tanhf(*d));
             row[4..].iter_mut().for_each(|c| *c = sigmoid(*c));
         }
         Corner {

@@ -4,6 +4,7 @@
 //! rotation (w, x, y, z). The reference turns the scene by (x, y, z) → (x, −z, y); that is another map than the GLB's.
 
 use super::ply_header;
+use crate::portable::{exp, log, logf};
 use crate::{Gaussians, MeshError};
 
 const PROPERTIES: [&str; 17] = [
@@ -44,9 +45,9 @@ pub fn write(gaussians: &Gaussians, frame: Frame) -> Result<Vec<u8>, MeshError> 
         let mut row = [0.0f32; 17];
         row[..3].copy_from_slice(&p);
         row[6..9].copy_from_slice(&gaussians.f_dc[i]);
-        row[9] = (o / (1.0 - o)).ln() as f32;
+        row[9] = log(o / (1.0 - o)) as f32;
         let s = gaussians.scales[i];
-        (0..3).for_each(|k| row[10 + k] = s[k].max(f32::MIN_POSITIVE).ln());
+        (0..3).for_each(|k| row[10 + k] = logf(s[k].max(f32::MIN_POSITIVE)));
         row[13..].copy_from_slice(&q);
         row.iter().for_each(|x| out.extend_from_slice(&x.to_le_bytes()));
     }
@@ -88,8 +89,8 @@ pub fn read(bytes: &[u8], frame: Frame) -> Result<Gaussians, MeshError> {
         }
         out.means.push(p);
         out.f_dc.push(at3(6));
-        out.opacities.push((1.0 / (1.0 + (-at(9)).exp())) as f32);
-        out.scales.push([at(10), at(11), at(12)].map(|x| x.exp() as f32));
+        out.opacities.push((1.0 / (1.0 + exp(-at(9)))) as f32);
+        out.scales.push([at(10), at(11), at(12)].map(|x| exp(x) as f32));
         out.quats.push(q.map(|x| x as f32));
     }
     Ok(out)

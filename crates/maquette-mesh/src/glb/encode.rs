@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::TriangleMesh;
 use crate::formats::UpAxis;
+use crate::portable::powf;
 
 /// One accessor's data before it is placed in the buffer.
 pub(super) struct Stream {
@@ -112,7 +113,7 @@ pub(super) fn uvs(mesh: &TriangleMesh, quantize: bool) -> Stream {
 pub(super) fn colors(mesh: &TriangleMesh) -> Stream {
     let linear = |c: f32| {
         let c = c.clamp(0.0, 1.0);
-        if c <= 0.040_45 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+        if c <= 0.040_45 { c / 12.92 } else { powf((c + 0.055) / 1.055, 2.4) }
     };
     let bytes = mesh.colors.iter().flat_map(|c| {
         let [r, g, b] = c.map(|x| (linear(x) * 65535.0 + 0.5) as u16);

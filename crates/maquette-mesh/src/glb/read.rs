@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{CHUNK_BIN, CHUNK_JSON, MAGIC, MESHOPT, meshopt_attributes, meshopt_triangles};
 use crate::formats::UpAxis;
+use crate::portable::powf;
 use crate::{MeshError, TriangleMesh};
 
 /// A picture as stored in the file; decoding it is the image crate's work.
@@ -320,7 +321,7 @@ fn shape_width(a: &Value) -> Result<usize, MeshError> {
 }
 
 fn to_srgb(c: f32) -> f32 {
-    if c <= 0.003_130_8 { c * 12.92 } else { 1.055 * c.powf(1.0 / 2.4) - 0.055 }
+    if c <= 0.003_130_8 { c * 12.92 } else { 1.055 * powf(c, 1.0 / 2.4) - 0.055 }
 }
 
 fn merge(parts: &[TriangleMesh]) -> TriangleMesh {

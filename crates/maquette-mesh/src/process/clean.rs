@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::topology::{DisjointSets, edges, sorted_sides};
 use super::winding::orient;
+use crate::portable::atan2;
 use crate::vector::{D3, cross, dot, sub, unit, widen};
 use crate::{MeshError, TriangleMesh};
 
@@ -122,7 +123,7 @@ fn pair_by_angle(mesh: &TriangleMesh, group: &[Side]) -> Vec<(Side, Side)> {
             let face = mesh.faces[s.1 as usize];
             let along = face[s.2 as usize] as usize == a;
             let apex = sub(widen(mesh.positions[face[(s.2 as usize + 2) % 3] as usize]), origin);
-            (dot(apex, y).atan2(dot(apex, x)), along, s)
+            (atan2(dot(apex, y), dot(apex, x)), along, s)
         })
         .collect();
     around.sort_by(|p, q| p.0.total_cmp(&q.0).then(p.1.cmp(&q.1)).then(p.2.cmp(&q.2)));

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::patch::Patch;
 use super::topology::{edge_key, edges, sorted_sides};
+use crate::portable::acos;
 use crate::vector::{D3, dot, length, sub, widen};
 use crate::{MeshError, TriangleMesh};
 
@@ -109,7 +110,7 @@ fn triangulate(mesh: &TriangleMesh, border: &[u32], known: &HashSet<u64>) -> Opt
     let angle = |a: u32, b: u32, c: u32| {
         let (p, q): (D3, D3) = (sub(point(a), point(b)), sub(point(c), point(b)));
         let d = (dot(p, p) * dot(q, q)).sqrt();
-        if d > 0.0 { (dot(p, q) / d).clamp(-1.0, 1.0).acos() } else { 0.0 }
+        if d > 0.0 { acos((dot(p, q) / d).clamp(-1.0, 1.0)) } else { 0.0 }
     };
     let mut ring = border.to_vec();
     let mut faces = Vec::with_capacity(border.len() - 2);

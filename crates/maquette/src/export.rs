@@ -1,10 +1,13 @@
 //! Files of a finished object, as bytes.
 
+use maquette_gpu::Tier;
 use maquette_mesh::formats::{UpAxis, gaussian_ply, mesh_ply, obj, stl};
 use maquette_mesh::glb::{GlbOptions, TextureFormat};
 use maquette_mesh::{Gaussians, glb};
+use maquette_models::sampler::MultiImage;
+use serde_json::{Value, json};
 
-use crate::{Asset, Error, Result};
+use crate::{Asset, Error, GenerateOptions, Noise, Result, Sampling};
 
 /// Millimetres a unit in STL files, which printers read as millimetres: the object's cube becomes 10 cm.
 const STL_SCALE: f32 = 100.0;
@@ -42,6 +45,40 @@ impl Format {
         .find_map(|(ending, format)| lower.ends_with(ending).then_some(format))
         .ok_or_else(|| Error::option("output format", "a name ending in .glb, .ply, .mesh.ply, .obj or .stl", name))
     }
+}
+
+/// What is needed to make an object again, for a GLB's extras: model, seed and settings. `faces` and `texture_size` are as asked
+/// for, 0 for "all" and for "none".
+#[must_use]
+pub fn provenance(
+    model: &str,
+    tier: Tier,
+    options: &GenerateOptions,
+    faces: usize,
+    texture_size: u32,
+) -> serde_json::Map<String, Value> {
+    let sampling = |s: &Sampling| json!({"steps": s.steps, "guidance": s.guidance, "interval": s.interval, "rescale_t": s.rescale_t});
+    let seed = match options.noise {
+        Noise::Seed(seed) => seed.into(),
+        Noise::Given { .. } => Value::Null,
+    };
+    let multi = match options.multi {
+        MultiImage::Stochastic => "stochastic",
+        MultiImage::MultiDiffusion => "multidiffusion",
+    };
+    [
+        ("model", model.into()),
+        ("seed", seed),
+        ("structure", sampling(&options.structure)),
+        ("latent", sampling(&options.latent)),
+        ("multi", multi.into()),
+        ("faces", faces.into()),
+        ("texture_size", texture_size.into()),
+        ("tier", tier.name().into()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value))
+    .collect()
 }
 
 /// A GLB.

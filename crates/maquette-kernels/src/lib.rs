@@ -35,7 +35,7 @@ pub use error::Error;
 pub use linear::{Activation, Linear, activate, linear, linear_qkv, linear_residual};
 pub use neighbours::NeighbourMap;
 pub use norm::{group_norm, layer_norm, layer_norm_modulate, rms_norm_heads, softmax};
-pub use packed::{PackedLinear, Packing, linear_packed};
+pub use packed::{PackedLinear, Packing, linear_packed, linear_packed_qkv, linear_packed_residual};
 pub use resample::{Coarsening, downsample, subdivide, upsample};
 pub use rows::{RowGroups, gather_rows, scatter_rows};
 pub use selfcheck::{CheckLine, selfcheck};

@@ -1,8 +1,10 @@
 //! Linear layers whose weights stay packed in memory, as 8-bit or 4-bit integers with f16 scales.
 
-use burn::tensor::{DType, FloatDType, Int, Tensor};
+use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
+use maquette_gpu::{Tier, capabilities_of};
 
-use crate::{Activation, Linear, linear::linear, wgsl};
+use crate::linear::{in_f32, linear, per_row};
+use crate::{Activation, Linear, RowGroups, rms_norm_heads, wgsl};
 
 /// How weights are packed; both forms are symmetric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,37 @@ pub struct PackedLinear {
 }
 
 impl PackedLinear {
+    /// A layer from packed bytes: `data` row by row, `scales` as little-endian f16, both as checkpoints store them.
+    pub fn from_bytes(
+        data: &[u8],
+        scales: &[u8],
+        packing: Packing,
+        bias: Option<Tensor<1>>,
+        [outputs, inputs]: [usize; 2],
+        device: &Device,
+    ) -> Self {
+        let words = |bytes: &[u8]| {
+            let words: Vec<i32> = bytes
+                .chunks(4)
+                .map(|chunk| {
+                    let mut word = [0; 4];
+                    word[..chunk.len()].copy_from_slice(chunk);
+                    i32::from_le_bytes(word)
+                })
+                .collect();
+            let count = words.len();
+            Tensor::from_data(TensorData::new(words, [count]), (device, DType::I32))
+        };
+        Self { words: words(data), scales: words(scales), packing, bias, inputs, outputs }
+    }
+
+    /// Whether packed weights of that size are multiplied as they are on a device. Where they are not, they would be unpacked at
+    /// every use: better once, when they are loaded.
+    pub fn stays_packed(device: &Device, [outputs, inputs]: [usize; 2]) -> bool {
+        let multiples = |n: usize| n > 0 && n.is_multiple_of(4);
+        capabilities_of(device).tier > Tier::Cpu && multiples(inputs) && multiples(outputs)
+    }
+
     /// The layer with plain weights, f32.
     pub fn unpacked(&self) -> Linear {
         let bits = match self.packing {
@@ -84,5 +117,38 @@ pub fn linear_packed(x: Tensor<2>, layer: &PackedLinear, act: Activation) -> Ten
     match wgsl::linear_packed(&x, layer, act) {
         Some(y) => y,
         None => linear(x, &layer.unpacked(), act),
+    }
+}
+
+/// [`linear_residual`](crate::linear_residual) with packed weights: `residual + gate · (x·Wᵀ + b)`.
+pub fn linear_packed_residual(
+    x: Tensor<2>,
+    layer: &PackedLinear,
+    residual: Tensor<2>,
+    gate: Option<(&Tensor<2>, &RowGroups)>,
+) -> Tensor<2> {
+    in_f32(residual, |residual| {
+        let y = linear_packed(x, layer, Activation::None).cast(FloatDType::F32);
+        match gate {
+            Some((gate, groups)) => residual + y * per_row(gate.clone().cast(FloatDType::F32), groups),
+            None => residual + y,
+        }
+    })
+}
+
+/// [`linear_qkv`](crate::linear_qkv) with packed weights.
+pub fn linear_packed_qkv(
+    x: Tensor<2>,
+    layer: &PackedLinear,
+    heads: usize,
+    gammas: Option<(&Tensor<2>, &Tensor<2>)>,
+) -> [Tensor<3>; 3] {
+    let (rows, third) = (x.dims()[0], layer.outputs / 3);
+    let y = linear_packed(x, layer, Activation::None);
+    let [q, k, v] = [0, 1, 2]
+        .map(|part| y.clone().slice([0..rows, part * third..(part + 1) * third]).reshape([rows, heads, third / heads]));
+    match gammas {
+        Some((of_q, of_k)) => [rms_norm_heads(q, of_q), rms_norm_heads(k, of_k), v],
+        None => [q, k, v],
     }
 }

@@ -3,11 +3,11 @@
 use std::{cell::RefCell, collections::BTreeSet};
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
-use maquette_kernels::{Conv3, Linear};
-use maquette_weights::TensorSource;
+use maquette_kernels::{Conv3, Linear, PackedLinear, Packing};
+use maquette_weights::{DType as Stored, Layout, TensorInfo, TensorSource, quant};
 use serde::de::DeserializeOwned;
 
-use crate::{Error, Result};
+use crate::{Error, Result, nn::BlockLinear};
 
 /// Element type of a network's torso: what its transformer and convolution blocks store and multiply. Norms, embeddings,
 /// first and last layers are f32 in both.
@@ -18,15 +18,45 @@ pub enum Precision {
     F32,
     /// f16 storage, f32 accumulation.
     F16,
+    /// The weights of the blocks' linear layers in 8 bits (or in 4, where the checkpoint stores them so), all else as in f32.
+    Q8F32,
+    /// The same, all else as in f16.
+    Q8F16,
 }
 
 impl Precision {
     /// The tensors' element type.
     pub fn dtype(self) -> FloatDType {
         match self {
-            Self::F32 => FloatDType::F32,
-            Self::F16 => FloatDType::F16,
+            Self::F32 | Self::Q8F32 => FloatDType::F32,
+            Self::F16 | Self::Q8F16 => FloatDType::F16,
         }
+    }
+
+    /// Whether weights of linear layers are packed.
+    pub fn packs(self) -> bool {
+        matches!(self, Self::Q8F32 | Self::Q8F16)
+    }
+
+    /// Room that a tensor of a checkpoint takes on the device, in bytes.
+    pub fn bytes_of(self, info: &TensorInfo) -> u64 {
+        let width = if self.dtype() == FloatDType::F16 { 2 } else { 4 };
+        let plain = info.elements() as u64 * width;
+        match packed_form(info).filter(|_| self.packs()).and_then(|form| Layout::of(form, &info.shape)) {
+            Some(layout) => (layout.data_bytes() + layout.scale_bytes()) as u64,
+            None => plain,
+        }
+    }
+}
+
+/// The packed form of a linear layer's weights where weights are packed: the stored one, or 8 bits for floats of which the
+/// converter would make them. Convolutions have no packed kernels.
+fn packed_form(info: &TensorInfo) -> Option<Stored> {
+    match info.dtype {
+        _ if info.shape.len() != 2 => None,
+        stored if stored.is_packed() => Some(stored),
+        stored if stored.is_float() && quant::stays_plain(info).is_none() => Some(Stored::Q8),
+        _ => None,
     }
 }
 
@@ -36,14 +66,14 @@ pub struct Loading<'a> {
     model: &'static str,
     source: &'a dyn TensorSource,
     device: &'a Device,
-    torso: FloatDType,
+    precision: Precision,
     used: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Loading<'a> {
     /// Starts loading `model` (a name for messages).
     pub fn new(model: &'static str, source: &'a dyn TensorSource, device: &'a Device, precision: Precision) -> Self {
-        Self { model, source, device, torso: precision.dtype(), used: RefCell::default() }
+        Self { model, source, device, precision, used: RefCell::default() }
     }
 
     /// The whole checkpoint.
@@ -88,7 +118,7 @@ impl Scope<'_> {
 
     /// Element type of the torso.
     pub fn torso(&self) -> FloatDType {
-        self.loading.torso
+        self.loading.precision.dtype()
     }
 
     /// Whether the checkpoint has the tensor.
@@ -157,6 +187,43 @@ impl Scope<'_> {
         let scope = self.at(name);
         let bias = scope.has("bias").then(|| scope.tensor("bias", [outputs], dtype)).transpose()?;
         Ok(Linear { weight: scope.tensor("weight", [outputs, inputs], dtype)?, bias })
+    }
+
+    /// A linear layer of a block, as [`Scope::linear`]; its weights are packed where the precision says so. A device without
+    /// kernels for packed weights gets what packing left of them as floats: the same numbers, without the saving.
+    ///
+    /// # Errors
+    /// As [`Scope::tensor`]; [`Error::Weights`] for weights that are not finite.
+    pub fn block_linear(&self, name: &str, inputs: usize, outputs: usize, dtype: FloatDType) -> Result<BlockLinear> {
+        let scope = self.at(name);
+        let key = scope.key("weight");
+        let precision = self.loading.precision;
+        let form = self.loading.source.info(&key).filter(|_| precision.packs()).and_then(packed_form);
+        let Some(form) = form else { return Ok(BlockLinear::Plain(self.linear(name, inputs, outputs, dtype)?)) };
+        let view = self.loading.source.get(&key)?;
+        view.expect_shape(&[outputs, inputs])?;
+        self.loading.used.borrow_mut().insert(key.clone());
+        let bias = scope.has("bias").then(|| scope.tensor("bias", [outputs], dtype)).transpose()?;
+        let made;
+        let (data, scales) = if view.dtype() == form {
+            (view.bytes(), view.scales())
+        } else {
+            made = quant::pack(&key, form, &[outputs, inputs], &view.to_f32())?;
+            (&made.data[..], &made.scales[..])
+        };
+        let packing = match form {
+            Stored::Q4G32 => Packing::Int4 { group: 32 },
+            Stored::Q4G64 => Packing::Int4 { group: 64 },
+            _ => Packing::Int8,
+        };
+        let shape = [outputs, inputs];
+        if PackedLinear::stays_packed(self.device(), shape) {
+            let layer = PackedLinear::from_bytes(data, scales, packing, bias, shape, self.device());
+            return Ok(BlockLinear::Packed(layer, dtype));
+        }
+        let values = quant::unpack(form, &shape, data, scales);
+        let weight = Tensor::<2>::from_data(TensorData::new(values, shape), (self.device(), DType::F32)).cast(dtype);
+        Ok(BlockLinear::Plain(Linear { weight, bias }))
     }
 
     /// Affine parameters of a norm, `name.weight` and `name.bias`, always f32.

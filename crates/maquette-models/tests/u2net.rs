@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
 use maquette_image::{DecodeOptions, MATTING_SIDE, decode, matting_input};
 use maquette_models::u2net::{U2Net, matting_tensor};
 use maquette_weights::{Checkpoint, TensorSource};
@@ -34,6 +34,114 @@ fn masks_equal_those_of_onnxruntime_on_photographs() {
         assert!(mean < 1e-3, "{name}: mean absolute difference {mean}");
         assert!(max < 1e-2, "{name}: largest difference {max}");
     }
+}
+
+/// The full form's weights as `tests/reference/u2net.py` makes them: every value depends on its tensor's name and place only.
+mod full_form {
+    use std::collections::BTreeMap;
+
+    use maquette_weights::{Checkpoint, DType, SafetensorsWriter, TensorInfo};
+
+    /// Levels, inputs, inner width, outputs.
+    const STAGES: [(&str, usize, usize, usize, usize); 11] = [
+        ("stage1", 7, 3, 32, 64),
+        ("stage2", 6, 64, 32, 128),
+        ("stage3", 5, 128, 64, 256),
+        ("stage4", 4, 256, 128, 512),
+        ("stage5", 4, 512, 256, 512),
+        ("stage6", 4, 512, 256, 512),
+        ("stage5d", 4, 1024, 256, 512),
+        ("stage4d", 4, 1024, 128, 256),
+        ("stage3d", 5, 512, 64, 128),
+        ("stage2d", 6, 256, 32, 64),
+        ("stage1d", 7, 128, 16, 64),
+    ];
+
+    /// FNV-1a of the name seeds a counter, murmur's finaliser mixes it: values in [-1, 1).
+    pub fn numbers(name: &str, count: usize) -> Vec<f32> {
+        let seed = name.bytes().fold(2_166_136_261u32, |h, b| (h ^ u32::from(b)).wrapping_mul(16_777_619));
+        let value = |i: usize| {
+            let mut x = (i as u32).wrapping_mul(0x9e37_79b1).wrapping_add(seed);
+            x = (x ^ (x >> 16)).wrapping_mul(0x85eb_ca6b);
+            x = (x ^ (x >> 13)).wrapping_mul(0xc2b2_ae35);
+            x ^= x >> 16;
+            (x >> 8) as f32 / 8_388_608.0 - 1.0
+        };
+        (0..count).map(value).collect()
+    }
+
+    fn conv(into: &mut BTreeMap<String, (Vec<usize>, Vec<f32>)>, name: &str, shape: [usize; 4]) {
+        let weak = if name == "outconv" { 0.25 } else { 1.0 };
+        let scale = ((6.0 / (shape[1] * shape[2] * shape[3]) as f64).sqrt() * weak) as f32;
+        let weight = numbers(&format!("{name}.weight"), shape.iter().product()).iter().map(|v| v * scale).collect();
+        into.insert(format!("{name}.weight"), (shape.to_vec(), weight));
+        vector(into, format!("{name}.bias"), shape[0], 0.0, 0.125);
+    }
+
+    fn vector(
+        into: &mut BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+        name: String,
+        count: usize,
+        centre: f32,
+        spread: f32,
+    ) {
+        let values = numbers(&name, count).iter().map(|v| centre + v * spread).collect();
+        into.insert(name, (vec![count], values));
+    }
+
+    pub fn checkpoint(folder: &std::path::Path) -> Checkpoint {
+        let mut tensors = BTreeMap::new();
+        for (stage, levels, inputs, inner, outputs) in STAGES {
+            let mut layers = vec![("rebnconvin".to_owned(), inputs, outputs)];
+            layers.extend((1..=levels).map(|k| (format!("rebnconv{k}"), if k == 1 { outputs } else { inner }, inner)));
+            layers.extend(
+                (1..levels).map(|k| (format!("rebnconv{k}d"), 2 * inner, if k == 1 { outputs } else { inner })),
+            );
+            for (layer, inputs, outputs) in layers {
+                conv(&mut tensors, &format!("{stage}.{layer}.conv_s1"), [outputs, inputs, 3, 3]);
+                for (name, centre, spread) in
+                    [("running_mean", 0.0, 0.25), ("running_var", 1.5, 0.5), ("weight", 1.0, 0.25), ("bias", 0.0, 0.25)]
+                {
+                    vector(&mut tensors, format!("{stage}.{layer}.bn_s1.{name}"), outputs, centre, spread);
+                }
+            }
+        }
+        for (k, inputs) in [64, 64, 128, 256, 512, 512].into_iter().enumerate() {
+            conv(&mut tensors, &format!("side{}", k + 1), [1, inputs, 3, 3]);
+        }
+        conv(&mut tensors, "outconv", [1, 6, 1, 1]);
+        let infos: Vec<TensorInfo> = tensors
+            .iter()
+            .map(|(name, (shape, _))| TensorInfo { name: name.clone(), dtype: DType::F32, shape: shape.clone() })
+            .collect();
+        let path = folder.join("u2net.safetensors");
+        let mut writer = SafetensorsWriter::create(&path, &infos, &Default::default()).unwrap();
+        for (name, (_, values)) in &tensors {
+            writer.write(name, &values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+        }
+        writer.finish().unwrap();
+        Checkpoint::open(path).unwrap()
+    }
+}
+
+#[test]
+fn the_full_form_with_its_batch_norms_computes_what_torch_does() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let device = Device::flex();
+    let folder = tempfile::tempdir().unwrap();
+    let weights = full_form::checkpoint(folder.path());
+    assert!(weights.infos().map(|info| info.elements()).sum::<usize>() > 44_000_000);
+    let network = U2Net::load(&weights, &device).unwrap();
+    let (height, width) = (70, 90);
+    let pixels = full_form::numbers("pictures", 3 * height * width).iter().map(|v| v * 2.0).collect();
+    let picture = Tensor::<4>::from_data(TensorData::new(pixels, [1, 3, height, width]), &device);
+    let output = network.forward(picture).unwrap().into_data().try_into_vec::<f32>().unwrap();
+    let expected = Checkpoint::open(root.join("tests/goldens/u2net/full_random.safetensors")).unwrap();
+    let expected = expected.get("mask").unwrap().to_f32();
+    assert_eq!(output.len(), expected.len());
+    let max = output.iter().zip(&*expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    println!("largest difference {max:.2e}");
+    assert!(max < 1e-5, "largest difference {max}");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::{collections::BTreeMap, fs, path::Path};
+
 use burn::tensor::{Device, Tensor};
 use common::{checkpoint, spread, volume};
 use maquette_kernels::Voxels;
@@ -12,7 +14,7 @@ use maquette_models::{
     dinov2::{DinoConfig, DinoV2},
     trellis::{LatentFlow, LatentFlowConfig, StructureFlow, StructureFlowConfig},
 };
-use maquette_weights::Checkpoint;
+use maquette_weights::{Checkpoint, DType, SafetensorsWriter, TensorInfo, TensorSource};
 use serde_json::{Value, json};
 
 type Shapes = Vec<(String, Vec<usize>)>;
@@ -234,4 +236,51 @@ fn dinov2_without_registers_or_with_a_gated_perceptron_runs_on_any_grid() {
         assert!(matches!(dino.forward(volume([1, 3, 5, 6])), Err(Error::Input { .. })));
         assert!(dino.intermediate_layers(volume([1, 3, 6, 6]), &[1], true).is_err());
     }
+}
+
+/// timm's file of the same weights: the class position lies in the class token, registers have another name, no mask token.
+#[test]
+fn dinov2_in_timms_naming_is_the_same_network() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/trellis/dinov2");
+    let file = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path());
+    let file = file.into_iter().find(|p| p.extension().is_some_and(|e| e == "safetensors")).unwrap();
+    let original = Checkpoint::open(&file).unwrap();
+    let values = |name: &str| original.get(name).unwrap().to_f32();
+    let mut tensors = BTreeMap::new();
+    for info in original.infos().filter(|info| info.name != "mask_token") {
+        let mut shape = info.shape.clone();
+        let mut data = values(&info.name);
+        let name = match info.name.as_str() {
+            "register_tokens" => "reg_token",
+            "pos_embed" => {
+                data.drain(..shape[2]);
+                shape[1] -= 1;
+                "pos_embed"
+            }
+            "cls_token" => {
+                data.iter_mut().zip(values("pos_embed")).for_each(|(token, position)| *token += position);
+                "cls_token"
+            }
+            other => other,
+        };
+        tensors.insert(name.to_owned(), (shape, data));
+    }
+    let infos: Vec<TensorInfo> = tensors
+        .iter()
+        .map(|(name, (shape, _))| TensorInfo { name: name.clone(), dtype: DType::F32, shape: shape.clone() })
+        .collect();
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("model.safetensors");
+    let mut writer = SafetensorsWriter::create(&path, &infos, &Default::default()).unwrap();
+    for (name, (_, data)) in &tensors {
+        writer.write(name, &data.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+    }
+    writer.finish().unwrap();
+    let renamed = Checkpoint::open(&path).unwrap();
+    let output = |weights: &Checkpoint| {
+        let network = DinoV2::load(DinoConfig::default(), weights, &Device::flex(), Precision::F32).unwrap();
+        let side = network.picture_size();
+        network.forward(volume([1, 3, side, side])).unwrap().condition().into_data().try_into_vec::<f32>().unwrap()
+    };
+    assert_eq!(output(&original), output(&renamed));
 }

@@ -105,16 +105,24 @@ impl DinoV2 {
         };
         let patch = stored("patch_embed.proj.weight", 4)?;
         let (channels, patch_size) = (patch[0], patch[3]);
+        // The authors' file, or timm's of the same weights: there the class position is part of the class token.
+        let class_position = !scope.has("reg_token");
         let positions = stored("pos_embed", 3)?[1];
-        let grid = (positions - 1).isqrt();
-        if grid == 0 || grid * grid + 1 != positions {
-            return Err(Error::config(MODEL, "pos_embed", positions, "one position more than a square"));
+        let grid = (positions - usize::from(class_position)).isqrt();
+        if grid == 0 || grid * grid + usize::from(class_position) != positions {
+            return Err(Error::config(
+                MODEL,
+                "pos_embed",
+                positions,
+                "a square of positions and one for the class token",
+            ));
         }
         let heads = config.num_heads.unwrap_or(channels / HEAD_CHANNELS);
         if heads == 0 || !channels.is_multiple_of(heads) {
             return Err(Error::config(MODEL, "num_heads", heads, format!("a divisor of the width {channels}")));
         }
-        let registers = scope.shape("register_tokens").and_then(|shape| shape.get(1).copied()).unwrap_or(0);
+        let register_tokens = if class_position { "register_tokens" } else { "reg_token" };
+        let registers = scope.shape(register_tokens).and_then(|shape| shape.get(1).copied()).unwrap_or(0);
         let resize = PositionResize {
             antialias: config.interpolate_antialias.unwrap_or(registers > 0),
             offset: config.interpolate_offset.unwrap_or(if registers > 0 { 0.0 } else { 0.1 }),
@@ -124,6 +132,8 @@ impl DinoV2 {
             blocks.push(Block::load(&scope.at("blocks").at(blocks.len()), channels, heads, torso)?);
         }
         let pixels = 3 * patch_size * patch_size;
+        let mut pos_embed = if class_position { Vec::new() } else { vec![0.0; channels] };
+        pos_embed.extend(scope.values("pos_embed", &[1, positions, channels])?);
         let network = Self {
             channels,
             patch_size,
@@ -139,10 +149,10 @@ impl DinoV2 {
             cls_token: scope.reshaped("cls_token", &[1, 1, channels], [1, channels], FloatDType::F32)?,
             register_tokens: (registers > 0)
                 .then(|| {
-                    scope.reshaped("register_tokens", &[1, registers, channels], [registers, channels], FloatDType::F32)
+                    scope.reshaped(register_tokens, &[1, registers, channels], [registers, channels], FloatDType::F32)
                 })
                 .transpose()?,
-            pos_embed: scope.values("pos_embed", &[1, positions, channels])?,
+            pos_embed,
             grid,
             resize,
             blocks,

@@ -1,11 +1,9 @@
 //! Multi-head self and cross attention.
 
-use burn::tensor::{FloatDType, Tensor};
-use maquette_kernels::{
-    Activation, Linear, RowGroups, Windows, attention, linear, linear_qkv, linear_residual, rms_norm_heads,
-    windowed_attention,
-};
+use burn::tensor::{Device, FloatDType, Tensor};
+use maquette_kernels::{Activation, RowGroups, Windows, attention, rms_norm_heads, windowed_attention};
 
+use super::BlockLinear;
 use crate::{Result, loading::Scope};
 
 /// Which rows attend to which.
@@ -20,8 +18,8 @@ pub enum Span<'a> {
 /// Self-attention with one projection to queries, keys and values.
 #[derive(Clone, Debug)]
 pub struct SelfAttention {
-    to_qkv: Linear,
-    to_out: Linear,
+    to_qkv: BlockLinear,
+    to_out: BlockLinear,
     /// Of queries and keys.
     rms_norms: Option<(Tensor<2>, Tensor<2>)>,
     heads: usize,
@@ -41,8 +39,8 @@ impl SelfAttention {
         dtype: FloatDType,
     ) -> Result<Self> {
         Ok(Self {
-            to_qkv: scope.linear(names[0], channels, 3 * channels, dtype)?,
-            to_out: scope.linear(names[1], channels, channels, dtype)?,
+            to_qkv: scope.block_linear(names[0], channels, 3 * channels, dtype)?,
+            to_out: scope.block_linear(names[1], channels, channels, dtype)?,
             rms_norms: head_norms(scope, channels, heads, qk_rms_norm)?,
             heads,
         })
@@ -51,7 +49,7 @@ impl SelfAttention {
     /// Attention of every row, heads side by side, before the last projection: `x [M, C]` → `[M, C]`.
     fn attend(&self, x: Tensor<2>, span: Span<'_>) -> Tensor<2> {
         let [rows, channels] = x.dims();
-        let [q, k, v] = linear_qkv(x, &self.to_qkv, self.heads, self.rms_norms.as_ref().map(|(q, k)| (q, k)));
+        let [q, k, v] = self.to_qkv.forward_qkv(x, self.heads, self.rms_norms.as_ref().map(|(q, k)| (q, k)));
         let y = match span {
             Span::Full(groups) => attention(q, k, v, groups, groups),
             Span::Windowed(windows) => windowed_attention(q, k, v, windows),
@@ -61,7 +59,7 @@ impl SelfAttention {
 
     /// `x [M, C]` → `[M, C]`.
     pub fn forward(&self, x: Tensor<2>, span: Span<'_>) -> Tensor<2> {
-        linear(self.attend(x, span), &self.to_out, Activation::None)
+        self.to_out.forward(self.attend(x, span), Activation::None)
     }
 
     /// `residual + gate · attention(x)`.
@@ -72,16 +70,17 @@ impl SelfAttention {
         residual: Tensor<2>,
         gate: Option<(&Tensor<2>, &RowGroups)>,
     ) -> Tensor<2> {
-        linear_residual(self.attend(x, span), &self.to_out, residual, gate)
+        self.to_out.forward_residual(self.attend(x, span), residual, gate)
     }
 }
 
 /// Cross-attention to condition tokens.
 #[derive(Clone, Debug)]
 pub struct CrossAttention {
-    to_q: Linear,
-    to_kv: Linear,
-    to_out: Linear,
+    device: Device,
+    to_q: BlockLinear,
+    to_kv: BlockLinear,
+    to_out: BlockLinear,
     /// Of queries and keys.
     rms_norms: Option<(Tensor<2>, Tensor<2>)>,
     heads: usize,
@@ -120,9 +119,10 @@ impl CrossAttention {
         dtype: FloatDType,
     ) -> Result<Self> {
         Ok(Self {
-            to_q: scope.linear("to_q", channels, channels, dtype)?,
-            to_kv: scope.linear("to_kv", context_channels, 2 * channels, dtype)?,
-            to_out: scope.linear("to_out", channels, channels, dtype)?,
+            device: scope.device().clone(),
+            to_q: scope.block_linear("to_q", channels, channels, dtype)?,
+            to_kv: scope.block_linear("to_kv", context_channels, 2 * channels, dtype)?,
+            to_out: scope.block_linear("to_out", channels, channels, dtype)?,
             rms_norms: head_norms(scope, channels, heads, qk_rms_norm)?,
             heads,
         })
@@ -131,7 +131,7 @@ impl CrossAttention {
     /// Keys and values of condition tokens, `[tokens, context channels]`, in the torso's type.
     pub fn context(&self, tokens: Tensor<2>, groups: &RowGroups) -> CrossContext {
         let rows = tokens.dims()[0];
-        let kv = linear(tokens, &self.to_kv, Activation::None);
+        let kv = self.to_kv.forward(tokens, Activation::None);
         let dim = kv.dims()[1] / (2 * self.heads);
         let kv = kv.reshape([rows, 2 * self.heads, dim]);
         let part = |i: usize| kv.clone().slice([0..rows, i * self.heads..(i + 1) * self.heads, 0..dim]);
@@ -145,12 +145,11 @@ impl CrossAttention {
     /// The context of an all-zero condition.
     pub fn zero_context(&self) -> CrossContext {
         let channels = self.to_out.inputs();
-        let dtype: FloatDType = self.to_out.weight.dtype().into();
-        let values = match &self.to_kv.bias {
+        let values = match self.to_kv.bias() {
             Some(bias) => bias.clone().slice(channels..2 * channels).reshape([1, channels]),
-            None => Tensor::zeros([1, channels], (&self.to_out.weight.device(), dtype.into())),
+            None => Tensor::zeros([1, channels], (&self.device, self.to_out.dtype().into())),
         };
-        CrossContext::Constant(linear(values, &self.to_out, Activation::None))
+        CrossContext::Constant(self.to_out.forward(values, Activation::None))
     }
 
     /// `residual + attention(x, context)`; `batches` are the rows of each batch item. `x` is only made when it is needed.
@@ -164,7 +163,7 @@ impl CrossAttention {
         match context {
             CrossContext::Constant(value) => residual + value.clone(),
             CrossContext::Tokens { k, v, groups } => {
-                linear_residual(self.attend(x(), batches, k, v, groups), &self.to_out, residual, None)
+                self.to_out.forward_residual(self.attend(x(), batches, k, v, groups), residual, None)
             }
         }
     }
@@ -174,14 +173,14 @@ impl CrossAttention {
         match context {
             CrossContext::Constant(value) => value.clone().expand(x.dims()),
             CrossContext::Tokens { k, v, groups } => {
-                linear(self.attend(x, batches, k, v, groups), &self.to_out, Activation::None)
+                self.to_out.forward(self.attend(x, batches, k, v, groups), Activation::None)
             }
         }
     }
 
     fn attend(&self, x: Tensor<2>, batches: &RowGroups, k: &Tensor<3>, v: &Tensor<3>, groups: &RowGroups) -> Tensor<2> {
         let [rows, channels] = x.dims();
-        let q = linear(x, &self.to_q, Activation::None).reshape([rows, self.heads, channels / self.heads]);
+        let q = self.to_q.forward(x, Activation::None).reshape([rows, self.heads, channels / self.heads]);
         let q = normed(q, self.rms_norms.as_ref().map(|(q, _)| q));
         let whole;
         let q_groups = if groups.len() == 1 && batches.len() != 1 {

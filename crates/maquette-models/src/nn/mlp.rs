@@ -1,15 +1,16 @@
 //! The two-layer perceptron of a transformer block.
 
 use burn::tensor::{FloatDType, Tensor};
-use maquette_kernels::{Activation, Linear, RowGroups, linear, linear_residual};
+use maquette_kernels::{Activation, RowGroups};
 
+use super::BlockLinear;
 use crate::{Result, loading::Scope};
 
 /// `Linear → GELU → Linear`.
 #[derive(Clone, Debug)]
 pub struct Mlp {
-    fc1: Linear,
-    fc2: Linear,
+    fc1: BlockLinear,
+    fc2: BlockLinear,
     activation: Activation,
 }
 
@@ -27,20 +28,20 @@ impl Mlp {
         dtype: FloatDType,
     ) -> Result<Self> {
         Ok(Self {
-            fc1: scope.linear(names[0], channels, hidden, dtype)?,
-            fc2: scope.linear(names[1], hidden, channels, dtype)?,
+            fc1: scope.block_linear(names[0], channels, hidden, dtype)?,
+            fc2: scope.block_linear(names[1], hidden, channels, dtype)?,
             activation,
         })
     }
 
     /// Element type of its weights.
     pub fn dtype(&self) -> FloatDType {
-        self.fc2.weight.dtype().into()
+        self.fc2.dtype()
     }
 
     /// `x [M, C]` → `[M, C]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        linear(linear(x, &self.fc1, self.activation), &self.fc2, Activation::None)
+        self.fc2.forward(self.fc1.forward(x, self.activation), Activation::None)
     }
 
     /// `residual + gate · mlp(x)`.
@@ -50,6 +51,6 @@ impl Mlp {
         residual: Tensor<2>,
         gate: Option<(&Tensor<2>, &RowGroups)>,
     ) -> Tensor<2> {
-        linear_residual(linear(x, &self.fc1, self.activation), &self.fc2, residual, gate)
+        self.fc2.forward_residual(self.fc1.forward(x, self.activation), residual, gate)
     }
 }

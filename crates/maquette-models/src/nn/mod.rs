@@ -4,11 +4,13 @@
 //! which rows belong together ([`Span`]) differs.
 
 mod attention;
+mod block_linear;
 mod embedding;
 mod mlp;
 mod modulated_block;
 
 pub use attention::{CrossAttention, CrossContext, SelfAttention, Span};
+pub use block_linear::BlockLinear;
 pub use embedding::{TimestepEmbedder, position_embedding, timestep_frequencies};
 pub use mlp::Mlp;
 pub(crate) use modulated_block::stack;

@@ -64,21 +64,8 @@ pub(super) struct Networks {
 
 /// Room for a network's weights on the device, at the precision they will have there.
 fn weight_bytes(weights: &dyn TensorSource, options: PipelineOptions) -> u64 {
-    let width = options.precision.dtype_bytes();
-    weights.names().into_iter().filter_map(|name| weights.info(name)).map(|info| info.elements() as u64 * width).sum()
-}
-
-trait DtypeBytes {
-    fn dtype_bytes(self) -> u64;
-}
-
-impl DtypeBytes for maquette_models::Precision {
-    fn dtype_bytes(self) -> u64 {
-        match self {
-            Self::F32 => 4,
-            Self::F16 => 2,
-        }
-    }
+    let names = weights.names().into_iter();
+    names.filter_map(|name| weights.info(name)).map(|info| options.precision.bytes_of(info)).sum()
 }
 
 macro_rules! network {

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use maquette_mesh::process::{DecimateOptions, decimate, mesh_distance};
+use maquette_mesh::flexicubes::{DenseField, extract_dense};
+use maquette_mesh::process::{DecimateOptions, clean, decimate, mesh_distance};
 use maquette_mesh::{TriangleMesh, shapes};
 
 /// Every side of a face is met by exactly one side of opposite direction.
@@ -42,6 +43,72 @@ fn closed_inputs_stay_closed_and_keep_their_volume() {
             assert!(distance.hausdorff < 0.05 * m.diagonal(), "{distance:?}");
         }
     }
+}
+
+/// Blobs that grow into each other, some with handles and hollows, as the extractor makes them; every seed another.
+fn blobs(seed: u64) -> TriangleMesh {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut random = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f32 / (1u64 << 24) as f32
+    };
+    let balls: Vec<([f32; 3], f32)> =
+        (0..6).map(|_| (std::array::from_fn(|_| 0.5 * random() - 0.25), 0.07 + 0.1 * random())).collect();
+    let res = 36;
+    let at = |i: usize| {
+        let n = res + 1;
+        [i / (n * n), i / n % n, i % n].map(|x| x as f32 / res as f32 - 0.5)
+    };
+    let grid: Vec<[f32; 3]> = (0..(res + 1usize).pow(3)).map(at).collect();
+    let sdf: Vec<f32> = grid
+        .iter()
+        .map(|p| {
+            let pull = balls.iter().map(|(c, r)| {
+                let d: f32 = (0..3).map(|k| (p[k] - c[k]).powi(2)).sum();
+                r * r / d.max(1e-6)
+            });
+            let ripple = 0.15 * (25.0 * p[0]).sin() * (21.0 * p[1]).sin() * (23.0 * p[2]).sin();
+            1.0 - pull.sum::<f32>() + ripple
+        })
+        .collect();
+    let field = DenseField { res, sdf: &sdf, grid: &grid, ..DenseField::default() };
+    let mesh = extract_dense(&field).expect("valid field").into_triangle_mesh();
+    clean(&mesh).expect("finite").0
+}
+
+#[test]
+fn random_closed_surfaces_stay_closed_and_keep_their_volume() {
+    for seed in 1..=10 {
+        let m = blobs(seed);
+        assert!(m.faces.len() > 2000 && is_closed(&m), "seed {seed}: {} faces", m.faces.len());
+        for ratio in [0.6, 0.25, 0.1] {
+            let target = (m.faces.len() as f64 * ratio) as usize;
+            let d = decimate(&m, &DecimateOptions::to_faces(target)).expect("valid");
+            d.validate().expect("finite and in range");
+            assert!(d.faces.len() <= target && is_closed(&d), "seed {seed}, ratio {ratio}");
+            let volume = d.volume() / m.volume();
+            let distance = mesh_distance(&m, &d).expect("both have faces");
+            println!(
+                "seed {seed}, {} to {} faces: volume x {volume:.5}, Hausdorff {:.5} of {:.3}",
+                m.faces.len(),
+                d.faces.len(),
+                distance.hausdorff,
+                m.diagonal()
+            );
+            assert!((volume - 1.0).abs() < 0.01, "seed {seed}, ratio {ratio}: volume x {volume}");
+            assert!(distance.hausdorff < 0.03 * m.diagonal(), "seed {seed}, ratio {ratio}: {distance:?}");
+        }
+    }
+}
+
+#[test]
+fn two_million_faces_are_reduced() {
+    let m = shapes::sphere(1001, 1000, 0.5);
+    assert_eq!(m.faces.len(), 2_000_000);
+    let d = decimate(&m, &DecimateOptions::to_faces(20_000)).expect("valid");
+    d.validate().expect("finite and in range");
+    assert!(d.faces.len() <= 20_000 && is_closed(&d));
+    assert!((d.volume() / m.volume() - 1.0).abs() < 0.01);
 }
 
 #[test]

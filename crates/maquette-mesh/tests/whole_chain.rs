@@ -78,6 +78,17 @@ fn sound_and_degenerate_meshes_go_through_or_say_why_not() {
 }
 
 #[test]
+fn a_mesh_that_no_view_sees_stays_whole() {
+    let mesh = shapes::sphere(20, 30, 0.4);
+    let options = FinishOptions { target_faces: Some(400), ..FinishOptions::default() };
+    let reduced = reduce(&mesh, &options).expect("valid");
+    let hidden = vec![0.0; reduced.mesh.faces.len()];
+    let (done, report) = close(reduced, Some(&hidden), &options).expect("valid");
+    assert_eq!((done.faces.len(), report.hidden_faces), (400, 0));
+    done.validate().expect("finite and in range");
+}
+
+#[test]
 fn a_hidden_sphere_disappears_in_finishing() {
     let nested = joined(&shapes::sphere(24, 36, 0.4), &shapes::sphere(16, 24, 0.2));
     let options = FinishOptions { target_faces: None, ..FinishOptions::default() };

@@ -93,8 +93,8 @@ fn convert_one(input: &Path, output: &Path, precision: Precision) -> Result<(), 
 fn models(folder: &ModelFolder) -> Vec<(String, String, Result<CheckpointRef, Error>)> {
     let pipeline = folder.pipeline();
     let listed = pipeline.models.iter().map(|(key, value)| (key.clone(), value.clone(), folder.checkpoint(key)));
-    let encoder = pipeline.image_cond_checkpoint.clone().zip(folder.image_cond_checkpoint().transpose());
-    listed.chain(encoder.map(|(value, found)| ("image_cond_checkpoint".to_owned(), value, found))).collect()
+    let encoder = folder.image_cond_reference().zip(folder.image_cond_checkpoint().transpose());
+    listed.chain(encoder.map(|(value, found)| ("image_cond_checkpoint".to_owned(), value.to_owned(), found))).collect()
 }
 
 fn bytes(checkpoint: &Checkpoint) -> u64 {

@@ -115,6 +115,21 @@ fn a_folder_without_a_decoder_converts_and_packs_without_it() {
 }
 
 #[test]
+fn the_small_model_packs_and_unpacks_with_its_encoder() {
+    let (dir, root) = (tempfile::tempdir().unwrap(), PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".."));
+    let mini = root.join("models/mini").display().to_string();
+    let licence = root.join("LICENSE-MIT").display().to_string();
+    let text = expect(0, &["pack", &mini, "p", "--precision", "f16", "--license", &licence], dir.path());
+    assert!(text.contains("image_cond_checkpoint"), "{text}");
+    expect(0, &["unpack", "p", "back"], dir.path());
+    for folder in [mini.as_str(), "back"] {
+        assert!(expect(0, &["verify", folder], dir.path()).contains("image_cond_checkpoint"));
+    }
+    let encoder = "ckpts/dinov2_mini_reg4.safetensors";
+    expect(0, &["diff", &format!("back/{encoder}"), &format!("{mini}/{encoder}")], dir.path());
+}
+
+#[test]
 fn inspect_lists_both_stages_of_synchuman() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {

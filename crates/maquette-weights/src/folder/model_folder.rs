@@ -86,13 +86,23 @@ impl ModelFolder {
         self.reference(key, self.pipeline.model(key)?)
     }
 
-    /// Finds the image encoder's weights, where the folder names them with `image_cond_checkpoint`; `None` where it does not.
+    /// Finds the image encoder's weights, where [`ModelFolder::image_cond_reference`] has a reference to them.
     ///
     /// # Errors
     /// As [`ModelFolder::checkpoint`].
     pub fn image_cond_checkpoint(&self) -> Result<Option<CheckpointRef>> {
-        let Some(value) = &self.pipeline.image_cond_checkpoint else { return Ok(None) };
-        self.reference("image_cond_checkpoint", value).map(Some)
+        self.image_cond_reference().map(|value| self.reference("image_cond_checkpoint", value)).transpose()
+    }
+
+    /// The reference to the image encoder's weights: `image_cond_checkpoint`, or an `image_cond_model` that names a checkpoint of
+    /// this folder instead of one of torch's hub. `None` where the folder does not carry them.
+    pub fn image_cond_reference(&self) -> Option<&str> {
+        if let Some(value) = &self.pipeline.image_cond_checkpoint {
+            return Some(value);
+        }
+        let name = self.pipeline.image_cond_model.as_ref()?.name();
+        let is_here = resolve::is_plain_relative(name) && resolve::pair_at(&self.root.join(name)).is_ok();
+        is_here.then_some(name)
     }
 
     fn reference(&self, key: &str, value: &str) -> Result<CheckpointRef> {

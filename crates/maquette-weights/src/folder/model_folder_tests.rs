@@ -102,6 +102,25 @@ fn component_folders_hold_config_and_model() {
 }
 
 #[test]
+fn the_encoder_is_named_by_its_field_or_by_a_model_that_is_here() {
+    let dir = tempfile::tempdir().unwrap();
+    write_model(dir.path(), "ckpts/d", "DinoVisionTransformer");
+    let encoder = |fields: &str| {
+        fs::write(dir.path().join("pipeline.json"), format!(r#"{{"name":"P","args":{{"models":{{}},{fields}}}}}"#))
+            .unwrap();
+        ModelFolder::open(dir.path()).unwrap().image_cond_checkpoint()
+    };
+    for named in [r#""image_cond_checkpoint":"ckpts/d""#, r#""image_cond_model":"ckpts/d""#] {
+        assert_eq!(encoder(named).unwrap().unwrap().config.name, "DinoVisionTransformer");
+    }
+    // A name of torch's hub, and a way out of the folder, are no checkpoints here.
+    for other in ["dinov2_vitl14_reg", "../ckpts/d"] {
+        assert_eq!(encoder(&format!(r#""image_cond_model":"{other}""#)).unwrap(), None);
+    }
+    assert!(matches!(encoder(r#""image_cond_checkpoint":"ckpts/gone""#), Err(Error::Unresolved { .. })));
+}
+
+#[test]
 fn references_may_not_leave_the_folder() {
     let dir = tempfile::tempdir().unwrap();
     write_pipeline(dir.path(), r#""a":"../../etc/passwd","b":"/etc/passwd""#);

@@ -14,7 +14,10 @@ use super::{FORMAT_VERSION, Pack, PackIndex, PackRange, PackShard, PackStageInde
 use crate::convert::{Precision, encode};
 use crate::safetensors::packed::{self, PACKED_KEY, PackedEntry};
 use crate::safetensors::write::{FileBeside, plain_bytes, write_whole};
-use crate::{CheckpointRef, Error, ModelFolder, Result, SafetensorsWriter, TensorInfo, TensorSource, quant::Layout};
+use crate::{
+    CheckpointRef, Error, ImageCondModel, ModelFolder, Result, SafetensorsWriter, TensorInfo, TensorSource,
+    quant::Layout,
+};
 
 /// How a pack is made.
 #[derive(Clone, Debug)]
@@ -128,7 +131,7 @@ pub fn pack_folder(
         .map(String::as_str)
         .filter(|k| !options.without.iter().any(|w| w == k))
         .collect();
-    if folder.pipeline().image_cond_checkpoint.is_some() {
+    if folder.image_cond_reference().is_some() {
         keys.push(IMAGE_ENCODER);
     }
     keys.sort_by_key(|k| (run_order(k), *k));
@@ -233,7 +236,9 @@ pub fn unpack_folder(pack_folder: &Path, out: &Path, progress: &mut dyn FnMut(u6
     let mut done = 0;
     for (key, entry) in &pack.index().stages {
         let reference = if key == IMAGE_ENCODER {
-            pack.pipeline().image_cond_checkpoint.as_deref().unwrap_or(key)
+            let pipeline = pack.pipeline();
+            let name = pipeline.image_cond_model.as_ref().map(ImageCondModel::name);
+            pipeline.image_cond_checkpoint.as_deref().or(name).unwrap_or(key)
         } else {
             pack.pipeline().model(key)?
         };

@@ -9,7 +9,8 @@ use maquette::maquette_gpu::{AdapterChoice, Gpu, OpenOptions};
 use maquette::maquette_weights::Checkpoint;
 use maquette::pipeline::{PipelineOptions, Residency};
 use maquette::{CancelToken, Matting, ModelSource, Noise, Precision, TrellisImageTo3d, stage_files};
-use serde_json::json;
+use maquette_kernels::{CheckLine, selfcheck};
+use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
 
 use crate::browser;
@@ -236,6 +237,18 @@ impl Engine {
         fault::promise(async move {
             let splats = splats.ok_or(Failure::Order { missing: "generate, until its \"gaussians\" event," })?;
             splats.picture(Eye { size: [width, height], yaw, pitch, distance }).await
+        })
+    }
+
+    /// Compiles the kernels' pipelines and compares each with its definition, while weights are still downloading. JSON: a
+    /// list of `{ name, error, bound, ok }`.
+    #[wasm_bindgen(unchecked_return_type = "Promise<string>")]
+    pub fn warm(&self) -> Promise {
+        let gpu = self.inner.gpu.clone();
+        fault::promise(async move {
+            let lines = gpu.guard_async(selfcheck(gpu.device())).await?;
+            let described = |l: &CheckLine| json!({"name": l.name, "error": l.error, "bound": l.bound, "ok": l.ok});
+            Ok(Value::from(lines.iter().map(described).collect::<Vec<_>>()).to_string())
         })
     }
 

@@ -60,6 +60,37 @@ fn the_builtin_set_needs_no_files_and_passes() {
     assert_passed(&run(&BuiltinGoldens, Device::flex(), Precision::F32));
 }
 
+/// Every scene of the rasterisers: the whole set if it is there, else the repository's part of it.
+fn rasters() -> GoldenFolder {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let full = std::env::var_os("MAQUETTE_GOLDENS").map_or_else(|| root.join("../shared/goldens"), PathBuf::from);
+    let full = full.join("raster");
+    GoldenFolder::new(if full.is_dir() { full } else { root.join("tests/goldens/raster") })
+}
+
+#[test]
+fn the_rasterisers_draw_what_the_reference_drew() {
+    let report = run(&rasters(), Device::flex(), Precision::F32);
+    assert_passed(&report);
+    let of = |start: &str| report.rows.iter().filter(|row| row.tensor.starts_with(start)).count();
+    assert!(of("definition: ") > 20 && of("kernels: ") > 15, "both ways run");
+    if let Some(gpu) = adapter() {
+        assert_passed(&run(&rasters(), gpu.device().clone(), Precision::F32));
+    }
+}
+
+#[test]
+fn a_folder_of_several_sets_runs_all_of_them() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens");
+    let options = VerifyOptions { device: Device::flex(), precision: Precision::F32, only: None };
+    let only = |part: &str| VerifyOptions { only: Some(part.to_owned()), ..options.clone() };
+    for (part, case) in [("mesh_ties", "raster/mesh_ties"), ("timestep", "trellis/cases/timestep_embedding")] {
+        let report =
+            pollster::block_on(verify(&GoldenFolder::new(&root), &only(part), &mut |_| {})).expect("has cases");
+        assert!(report.passed() && report.rows.iter().all(|row| row.case == case), "{:?}", report.rows);
+    }
+}
+
 /// The machine's adapter, which may be a software one; none on a machine without a driver.
 fn adapter() -> Option<Gpu> {
     match pollster::block_on(Gpu::open(&AdapterChoice::default(), OpenOptions::default())) {

@@ -1,6 +1,7 @@
 //! Comparing and keeping the outcome.
 
 use burn::tensor::{FloatDType, Tensor};
+use maquette_mesh::reference::Comparison;
 use maquette_models::Precision;
 
 use super::{Result, VerifyError};
@@ -40,7 +41,7 @@ pub struct Row {
     pub values: usize,
     /// Largest |found − expected|; for integers the number of unequal values.
     pub max_abs: f64,
-    /// ‖found − expected‖ / ‖expected‖.
+    /// ‖found − expected‖ / ‖expected‖; for figures of pictures, of what is allowed.
     pub relative: f64,
     /// What is allowed.
     pub bound: Bound,
@@ -176,6 +177,22 @@ impl<'a> Checks<'a> {
             verdict: if wrong == 0 { Verdict::Pass } else { Verdict::Fail },
             note,
         });
+    }
+
+    /// Figures with limits of their own.
+    pub(super) fn figures(&mut self, of: &str, figures: &[Comparison]) {
+        for figure in figures {
+            self.push(Row {
+                case: self.case.clone(),
+                tensor: format!("{of}: {}", figure.what),
+                values: figure.values,
+                max_abs: figure.found,
+                relative: figure.found / figure.allowed.max(f64::MIN_POSITIVE),
+                bound: Bound::Absolute(figure.allowed),
+                verdict: if figure.passed() { Verdict::Pass } else { Verdict::Fail },
+                note: None,
+            });
+        }
     }
 
     /// Coordinates `[N, 4]`.

@@ -139,15 +139,15 @@ async fn gaussians(
         formats::gaussian_ply::Frame::Reference,
     )?;
     let bound = checks.chain_bound();
-    checks.floats("gaussians.ply means", &read_back(found.positions()).await?, stored.means.as_flattened(), bound);
-    checks.floats("gaussians.ply scales", &read_back(found.extents()).await?, stored.scales.as_flattened(), bound);
-    checks.floats("gaussians.ply opacities", &read_back(found.opacities()).await?, &stored.opacities, bound);
-    checks.floats(
-        "gaussians.ply f_dc",
-        &read_back(found.features_dc.clone()).await?,
-        stored.f_dc.as_flattened(),
-        bound,
-    );
+    let features = found.features_dc.clone();
+    for (name, values, expected) in [
+        ("means", read_back(found.positions()).await?, stored.means.as_flattened()),
+        ("scales", read_back(found.extents()).await?, stored.scales.as_flattened()),
+        ("opacities", read_back(found.opacities()).await?, &stored.opacities),
+        ("f_dc", read_back(features).await?, stored.f_dc.as_flattened()),
+    ] {
+        checks.floats(&format!("gaussians.ply {name}"), &values, expected, bound);
+    }
     // Up to sign; small components carry errors of 1e-4 from the reference's way through a matrix.
     let rotations = read_back(found.rotations()).await?;
     let aligned: Vec<f32> = rotations

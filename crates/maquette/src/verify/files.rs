@@ -1,6 +1,8 @@
 //! Where reference numbers come from.
 
-use super::{Result, VerifyError};
+use super::Result;
+#[cfg(not(target_family = "wasm"))]
+use super::VerifyError;
 
 /// A folder of reference numbers, on disk or in memory. Paths are relative, with `/`.
 pub trait GoldenFiles {
@@ -13,8 +15,34 @@ pub trait GoldenFiles {
     /// A file's bytes.
     ///
     /// # Errors
-    /// [`VerifyError::File`].
+    /// [`VerifyError::File`](super::VerifyError::File).
     fn read(&self, path: &str) -> Result<Vec<u8>>;
+}
+
+/// A part of a set: a folder inside.
+pub(super) struct Inside<'a> {
+    pub(super) files: &'a dyn GoldenFiles,
+    pub(super) folder: &'static str,
+}
+
+impl Inside<'_> {
+    pub(super) fn path(&self, path: &str) -> String {
+        if self.folder.is_empty() { path.to_owned() } else { format!("{}/{path}", self.folder) }
+    }
+}
+
+impl GoldenFiles for Inside<'_> {
+    fn origin(&self) -> String {
+        self.files.origin()
+    }
+
+    fn list(&self, folder: &str) -> Vec<String> {
+        self.files.list(&self.path(folder))
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>> {
+        self.files.read(&self.path(path))
+    }
 }
 
 /// A folder on disk.

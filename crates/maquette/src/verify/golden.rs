@@ -2,6 +2,7 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use maquette_kernels::Voxels;
+use maquette_mesh::reference::Tensors;
 use maquette_weights::{Checkpoint, DType as Stored};
 
 use super::{GoldenFiles, Result, VerifyError};
@@ -53,6 +54,7 @@ impl Golden {
         let bytes = view.bytes();
         Ok(match view.dtype() {
             Stored::U8 => bytes.iter().map(|b| i64::from(*b)).collect(),
+            Stored::U16 => bytes.as_chunks::<2>().0.iter().map(|b| i64::from(u16::from_le_bytes(*b))).collect(),
             Stored::I32 => bytes.as_chunks::<4>().0.iter().map(|b| i64::from(i32::from_le_bytes(*b))).collect(),
             Stored::I64 => bytes.as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b)).collect(),
             other => return Err(self.wrong(format!("`{name}` is {other:?}, expected integers"))),
@@ -88,5 +90,25 @@ impl Golden {
             ref other => return Err(self.wrong(format!("`{name}` has shape {other:?}, expected rows of 3 or 4"))),
         };
         Ok(Voxels::new(coords)?)
+    }
+}
+
+impl Tensors for Golden {
+    type Error = VerifyError;
+
+    fn has(&self, name: &str) -> bool {
+        self.has(name)
+    }
+
+    fn floats(&self, name: &str) -> Result<Vec<f32>> {
+        self.values(name)
+    }
+
+    fn integers(&self, name: &str) -> Result<Vec<i64>> {
+        self.integers(name)
+    }
+
+    fn wrong(&self, problem: String) -> VerifyError {
+        self.wrong(problem)
     }
 }

@@ -1,6 +1,7 @@
 //! Does this machine compute correctly? Runs a folder of reference numbers and compares.
 //!
-//! The folder has the layout `model/` (a model folder), `dinov2/`, `cases/`, `e2e/`, `preprocess/`; parts may be missing. Every
+//! The folder has the layout `model/` (a model folder), `dinov2/`, `cases/`, `e2e/`, `preprocess/`; parts may be missing. Pictures
+//! of the rasterisers (`gauss_*`, `mesh*`) lie in it or in `raster/`. A folder with `trellis/` and `raster/` is a set of both. Every
 //! size, setting and name comes from the folder's own files, never from one known folder. A small set is built in, so that a user
 //! without any files can ask whether his GPU and driver compute what they should.
 
@@ -15,6 +16,7 @@ mod golden;
 mod half_precision;
 mod operators;
 mod pictures;
+mod rasters;
 mod samplers;
 mod surfaces;
 
@@ -29,14 +31,14 @@ pub use files::GoldenFiles;
 #[cfg(not(target_family = "wasm"))]
 pub use files::GoldenFolder;
 
-use self::{checks::Checks, context::Context};
+use self::{checks::Checks, context::Context, files::Inside};
 
 /// Why a folder could not be run at all. Wrong numbers are no error: they are rows of the report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// The folder has nothing to run.
-    #[error("{origin}: no cases/, e2e/ or preprocess/ with reference numbers in it")]
+    #[error("{origin}: no cases/, e2e/, preprocess/ or raster/ with reference numbers in it")]
     Nothing {
         /// The folder.
         origin: String,
@@ -110,44 +112,62 @@ impl Report {
 /// # Errors
 /// [`VerifyError::Nothing`]. Whatever goes wrong inside a case becomes a failing row of that case.
 pub async fn verify(files: &dyn GoldenFiles, options: &VerifyOptions, observe: &mut dyn FnMut(&Row)) -> Result<Report> {
-    let context = Context::new(files, options);
     let wanted = |name: &str| options.only.as_ref().is_none_or(|part| name.contains(part.as_str()));
-    let mut cases: Vec<Job> = Vec::new();
+    let mut report = Report::default();
+    let mut found = false;
+    // The folder itself, and the one that a whole set keeps the networks' numbers in.
+    for folder in ["", "trellis"] {
+        let part = Inside { files, folder };
+        let context = Context::new(&part, options);
+        let jobs = jobs(&part);
+        found |= !jobs.is_empty();
+        for job in jobs {
+            let name = part.path(&job.name());
+            if !wanted(&name) {
+                continue;
+            }
+            let mut checks = Checks::new(name, options.precision, observe);
+            let outcome = match &job {
+                Job::Picture(name) => pictures::prepared_picture(&context, name, &mut checks),
+                Job::Case(name) => run_case(&context, name, &mut checks).await,
+                Job::EndToEnd => end_to_end::run(&context, &mut checks).await,
+                Job::Raster(path) => rasters::run(&context, path, &mut checks).await,
+            };
+            if let Err(error) = outcome {
+                checks.error(&error);
+            }
+            report.rows.append(&mut checks.into_rows());
+        }
+    }
+    if found { Ok(report) } else { Err(VerifyError::Nothing { origin: files.origin() }) }
+}
+
+/// What a folder has.
+fn jobs(files: &dyn GoldenFiles) -> Vec<Job> {
+    let mut jobs = Vec::new();
     for name in files.list("preprocess").iter().filter_map(|f| pictures::picture_name(f)).collect::<BTreeSet<_>>() {
-        cases.push(Job::Picture(name.to_owned()));
+        jobs.push(Job::Picture(name.to_owned()));
     }
     for file in files.list("cases") {
         // `x.model.safetensors` is the checkpoint of case `x`.
         if let Some(name) = file.strip_suffix(".safetensors").filter(|name| !name.ends_with(".model")) {
-            cases.push(Job::Case(name.to_owned()));
+            jobs.push(Job::Case(name.to_owned()));
         }
     }
     if files.list("e2e").iter().any(|file| file == "e2e.safetensors") {
-        cases.push(Job::EndToEnd);
+        jobs.push(Job::EndToEnd);
     }
-    if cases.is_empty() {
-        return Err(VerifyError::Nothing { origin: files.origin() });
-    }
-    let mut report = Report::default();
-    for job in cases.iter().filter(|job| wanted(&job.name())) {
-        let mut checks = Checks::new(job.name(), options.precision, observe);
-        let outcome = match job {
-            Job::Picture(name) => pictures::prepared_picture(&context, name, &mut checks),
-            Job::Case(name) => run_case(&context, name, &mut checks).await,
-            Job::EndToEnd => end_to_end::run(&context, &mut checks).await,
-        };
-        if let Err(error) = outcome {
-            checks.error(&error);
-        }
-        report.rows.append(&mut checks.into_rows());
-    }
-    Ok(report)
+    jobs.extend(rasters::scenes(files, "").into_iter().map(Job::Raster));
+    jobs.extend(rasters::scenes(files, "raster").into_iter().map(|name| Job::Raster(format!("raster/{name}"))));
+    jobs
 }
 
 enum Job {
     Picture(String),
     Case(String),
     EndToEnd,
+    /// A scene of the rasterisers, by its path without ending.
+    Raster(String),
 }
 
 impl Job {
@@ -156,6 +176,7 @@ impl Job {
             Self::Picture(name) => format!("preprocess/{name}"),
             Self::Case(name) => format!("cases/{name}"),
             Self::EndToEnd => "e2e".into(),
+            Self::Raster(path) => path.clone(),
         }
     }
 }

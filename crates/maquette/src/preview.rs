@@ -1,11 +1,11 @@
 //! Pictures of results: four views, or a turntable.
 
 use maquette_image::Rgb;
-use maquette_mesh::Gaussians;
 use maquette_mesh::camera::{OrbitCamera, multiply, transform};
 use maquette_mesh::glb::{Texture, TextureFormat};
 use maquette_mesh::raster_gaussian::{GaussianView, render};
 use maquette_mesh::raster_mesh::rasterize;
+use maquette_mesh::{Gaussians, TriangleMesh};
 
 use crate::{Asset, Control, Error, Result};
 
@@ -14,6 +14,9 @@ use crate::{Asset, Control, Error, Result};
 pub enum Subject<'a> {
     /// A finished object, with a little shade so that its form shows.
     Asset(&'a Asset),
+    /// A finished object's directions: red, green and blue are x, y and z of the normal seen from the camera (right, up,
+    /// towards it), from −1 to 1.
+    Normals(&'a Asset),
     /// Gaussians, as they are.
     Gaussians(&'a Gaussians),
 }
@@ -89,7 +92,13 @@ fn camera(yaw: f64, pitch: f64) -> OrbitCamera {
 /// `side² · 3` bytes, rows from the top.
 fn picture(subject: Subject<'_>, camera: &OrbitCamera, side: u32) -> Result<Vec<u8>> {
     match subject {
-        Subject::Asset(asset) => asset_picture(asset, camera, side),
+        Subject::Asset(asset) => mesh_picture(&asset.mesh, camera, side, &|corners, weights, normal| {
+            let light = AMBIENT + (1.0 - AMBIENT) * normal[2].abs();
+            colour(asset, corners, weights).map(|c| c * light)
+        }),
+        Subject::Normals(asset) => {
+            mesh_picture(&asset.mesh, camera, side, &|_, _, normal| normal.map(|n| 0.5 + 0.5 * n))
+        }
         Subject::Gaussians(gaussians) => gaussian_picture(gaussians, camera, side),
     }
 }
@@ -113,14 +122,19 @@ fn gaussian_picture(gaussians: &Gaussians, camera: &OrbitCamera, side: u32) -> R
     Ok((0..plane).flat_map(|i| [0, 1, 2].map(|c| byte(image.rgb[c * plane + i]))).collect())
 }
 
-fn asset_picture(asset: &Asset, camera: &OrbitCamera, side: u32) -> Result<Vec<u8>> {
-    let mesh = &asset.mesh;
+/// A mesh as a camera sees it. `shade` makes a colour of a point's corners, its weights among them, and the face's normal in
+/// camera space (right, up, towards the camera).
+fn mesh_picture(
+    mesh: &TriangleMesh,
+    camera: &OrbitCamera,
+    side: u32,
+    shade: &dyn Fn([usize; 3], [f32; 3], [f32; 3]) -> [f32; 3],
+) -> Result<Vec<u8>> {
     mesh.validate()?;
-    let matrix = multiply(&camera.projection_gl(0.1, 10.0), &camera.view_gl());
+    let view = camera.view_gl();
+    let matrix = multiply(&camera.projection_gl(0.1, 10.0), &view);
     let clip: Vec<[f32; 4]> = mesh.positions.iter().map(|p| transform(&matrix, *p)).collect();
     let image = rasterize(&clip, &mesh.faces, [side; 2])?;
-    let eye = camera.eye().map(|c| c as f32);
-    let towards = (eye[0] * eye[0] + eye[1] * eye[1] + eye[2] * eye[2]).sqrt().max(1e-6);
     let mut out = Vec::with_capacity((side * side * 3) as usize);
     for y in (0..side).rev() {
         for x in 0..side {
@@ -131,11 +145,9 @@ fn asset_picture(asset: &Asset, camera: &OrbitCamera, side: u32) -> Result<Vec<u
             };
             let corners = mesh.faces[face].map(|v| v as usize);
             let [b0, b1] = image.bary[at];
-            let weights = [b0, b1, 1.0 - b0 - b1];
             let normal = face_normal(corners.map(|v| mesh.positions[v]));
-            let facing = (normal[0] * eye[0] + normal[1] * eye[1] + normal[2] * eye[2]).abs() / towards;
-            let light = AMBIENT + (1.0 - AMBIENT) * facing;
-            out.extend(colour(asset, corners, weights).map(|c| byte(c * light)));
+            let seen = [0, 1, 2].map(|r: usize| (0..3).map(|k| view[r][k] * normal[k]).sum::<f32>());
+            out.extend(shade(corners, [b0, b1, 1.0 - b0 - b1], seen).map(byte));
         }
     }
     Ok(out)
@@ -186,6 +198,38 @@ mod tests {
         let [r, g, _, _] = *picture.pixel(16, 16).unwrap();
         assert!(r > 200 && g == 0, "{r} {g}");
         assert_eq!(picture.pixel(0, 0).unwrap()[0], 237);
+    }
+
+    #[test]
+    fn normals_show_as_colours_of_the_camera() {
+        let png = four_views(Subject::Normals(&ball()), 32, &Control::default()).unwrap();
+        let picture = decode(&png, &DecodeOptions::default()).unwrap().pixels;
+        // The middle looks at the camera, the left to the left, the upper edge up.
+        let [r, g, b, _] = *picture.pixel(16, 16).unwrap();
+        assert!(r.abs_diff(128) < 40 && g.abs_diff(128) < 40 && b > 230, "{r} {g} {b}");
+        assert!(picture.pixel(9, 16).unwrap()[0] < 70);
+        assert!(picture.pixel(16, 9).unwrap()[1] > 190);
+        let [r, g, b, _] = *picture.pixel(0, 0).unwrap();
+        assert_eq!([r, g, b], [237; 3]);
+    }
+
+    #[test]
+    fn gaussians_are_drawn_on_the_same_ground() {
+        let means: Vec<[f32; 3]> = maquette_mesh::shapes::sphere(24, 32, 0.35).positions;
+        let n = means.len();
+        let gaussians = Gaussians {
+            f_dc: vec![[-1.7, 1.7, -1.7]; n],
+            scales: vec![[0.03; 3]; n],
+            quats: vec![[1.0, 0.0, 0.0, 0.0]; n],
+            opacities: vec![0.95; n],
+            means,
+        };
+        let png = four_views(Subject::Gaussians(&gaussians), 32, &Control::default()).unwrap();
+        let picture = decode(&png, &DecodeOptions::default()).unwrap().pixels;
+        let [r, g, _, _] = *picture.pixel(16, 16).unwrap();
+        assert!(g > 200 && r < 40, "{r} {g}");
+        let file = turntable(Subject::Gaussians(&gaussians), 32, 3, &Control::default()).unwrap();
+        assert_eq!(file.windows(4).filter(|w| w == b"ANMF").count(), 3);
     }
 
     #[test]

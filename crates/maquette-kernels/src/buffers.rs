@@ -47,6 +47,11 @@ impl Buffers {
         empty(&self.like, shape, DType::F32)
     }
 
+    /// Signed integers of a shape, not yet written.
+    pub(crate) fn integers(&self, shape: impl Into<Shape>) -> CubeTensor {
+        empty(&self.like, shape, DType::I32)
+    }
+
     /// `length` words `start`, `start + step`, …
     pub(crate) fn ramp(&self, length: usize, start: u32, step: u32) -> CubeTensor {
         let y = self.words(length);

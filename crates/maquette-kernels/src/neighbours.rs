@@ -1,11 +1,15 @@
 //! The 3×3×3 neighbours of every voxel of a set.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::{
     Error,
+    buffers::{Buffers, LANES, int_tensor, run, upload_words, words_of},
     voxels::{DeviceCache, upload},
 };
 
@@ -85,13 +89,25 @@ fn dense_cell(origin: &[i32; 4], dims: &[i32; 4], coords: [i32; 4]) -> Option<us
 /// For every tap of a 3×3×3 kernel and every voxel, the row of the voxel's neighbour there.
 ///
 /// Tap `t = 9·i + 3·j + k` looks at `coordinate + (i − 1, j − 1, k − 1)`, the order in which checkpoints store kernels.
+///
+/// Nothing is looked up before it is asked for: on a GPU the table is made there, and the host never has it.
 #[derive(Clone)]
 pub struct NeighbourMap {
     voxels: usize,
+    origin: Origin,
     /// `[TAPS, voxels]`.
-    table: std::sync::Arc<[i32]>,
+    host_table: Arc<OnceLock<Vec<i32>>>,
     device_table: DeviceCache<Tensor<2, Int>>,
     device_pairs: DeviceCache<Vec<TapPairs>>,
+}
+
+/// What a table follows from.
+#[derive(Clone)]
+enum Origin {
+    /// Distinct coordinates, at least 0.
+    Coords(Arc<[[i32; 4]]>),
+    /// The map of the set of which every voxel was cut in eight.
+    Parents(Arc<NeighbourMap>),
 }
 
 /// The voxels that have a neighbour at one tap, and that neighbour.
@@ -105,52 +121,20 @@ pub(crate) struct TapPairs {
 }
 
 impl NeighbourMap {
-    /// Looks every neighbour up. Only 13 taps are searched: if `q` is `p`'s neighbour at tap `t`, `p` is `q`'s at `26 − t`.
-    pub(crate) fn search(coords: &[[i32; 4]]) -> Self {
-        let voxels = coords.len();
-        let index = VoxelIndex::new(coords).expect("a Voxels holds no duplicates");
-        let mut table = vec![MISSING; TAPS * voxels];
-        for row in 0..voxels {
-            table[13 * voxels + row] = row as i32;
-        }
-        for tap in 0..13 {
-            let [i, j, k] = [tap / 9, tap / 3 % 3, tap % 3].map(|t| t as i32 - 1);
-            for (row, &[b, x, y, z]) in coords.iter().enumerate() {
-                let found = index.row([b, x + i, y + j, z + k]);
-                if found != MISSING {
-                    table[tap * voxels + row] = found;
-                    table[(26 - tap) * voxels + found as usize] = row as i32;
-                }
-            }
-        }
-        Self::from_table(voxels, table)
+    /// The map of a set of distinct coordinates, at least 0 each.
+    pub(crate) fn new(coords: Arc<[[i32; 4]]>) -> Self {
+        Self::from_origin(coords.len(), Origin::Coords(coords))
     }
 
     /// The map of the set with every voxel cut in eight: a child's neighbours are children of its parent's neighbours, so
     /// nothing has to be searched.
     pub(crate) fn subdivided(&self) -> Self {
-        let voxels = 8 * self.voxels;
-        let mut table = vec![MISSING; TAPS * voxels];
-        for tap in 0..TAPS {
-            let step = [tap / 9, tap / 3 % 3, tap % 3].map(|t| t as i32 - 1);
-            for child in 0..8usize {
-                let at: [i32; 3] = std::array::from_fn(|a| ((child >> (2 - a)) & 1) as i32 + step[a]);
-                let parent_tap = at.iter().fold(0, |t, &v| 3 * t + (v.div_euclid(2) + 1) as usize);
-                let there = at.iter().fold(0, |c, &v| 2 * c + v.rem_euclid(2));
-                let parents = &self.table[parent_tap * self.voxels..(parent_tap + 1) * self.voxels];
-                let rows = &mut table[tap * voxels..(tap + 1) * voxels];
-                for (row, &parent) in parents.iter().enumerate() {
-                    if parent != MISSING {
-                        rows[8 * row + child] = 8 * parent + there;
-                    }
-                }
-            }
-        }
-        Self::from_table(voxels, table)
+        Self::from_origin(8 * self.voxels, Origin::Parents(Arc::new(self.clone())))
     }
 
-    fn from_table(voxels: usize, table: Vec<i32>) -> Self {
-        Self { voxels, table: table.into(), device_table: DeviceCache::default(), device_pairs: DeviceCache::default() }
+    fn from_origin(voxels: usize, origin: Origin) -> Self {
+        let (device_table, device_pairs) = (DeviceCache::default(), DeviceCache::default());
+        Self { voxels, origin, host_table: Arc::default(), device_table, device_pairs }
     }
 
     /// Number of voxels.
@@ -165,14 +149,51 @@ impl NeighbourMap {
 
     /// Rows of the neighbours at `tap`, one a voxel, [`MISSING`] where there is none.
     pub fn tap(&self, tap: usize) -> &[i32] {
-        &self.table[tap * self.voxels..(tap + 1) * self.voxels]
+        &self.host_table()[tap * self.voxels..(tap + 1) * self.voxels]
+    }
+
+    fn host_table(&self) -> &[i32] {
+        self.host_table.get_or_init(|| match &self.origin {
+            Origin::Coords(coords) => search(coords),
+            Origin::Parents(parents) => cut_in_eight(parents),
+        })
     }
 
     /// The whole table on a device, `[27, voxels]`, i32, −1 where there is no neighbour.
     pub fn table(&self, device: &Device) -> Tensor<2, Int> {
         self.device_table.get(device, || {
-            Tensor::from_data(TensorData::new(self.table.to_vec(), [TAPS, self.voxels]), (device, DType::I32))
+            self.device_table(device).unwrap_or_else(|| {
+                let table = TensorData::new(self.host_table().to_vec(), [TAPS, self.voxels]);
+                Tensor::from_data(table, (device, DType::I32))
+            })
         })
+    }
+
+    /// The table made by a GPU; `None` on the CPU tier and for a set that no buffer of the device can hold.
+    fn device_table(&self, device: &Device) -> Option<Tensor<2, Int>> {
+        let buffers = Buffers::on(device)?;
+        let entries = TAPS * self.voxels;
+        if entries == 0 || entries as u64 > buffers.most_words {
+            return None;
+        }
+        let table = buffers.integers([TAPS, self.voxels]);
+        let groups = entries.div_ceil(LANES);
+        match &self.origin {
+            Origin::Coords(coords) => {
+                let slots = (2 * self.voxels).next_power_of_two();
+                let words = coords.iter().flatten().map(|c| *c as u32).collect();
+                let coords = words_of(&upload_words::<1>(words, [4 * self.voxels], device))?;
+                let info = vec![self.voxels as u32, slots as u32 - 1];
+                let slots = buffers.ramp(slots, u32::MAX, 0);
+                run("enter_slots", &[], &[&coords, &slots], info.clone(), self.voxels.div_ceil(LANES));
+                run("find_neighbours", &[], &[&coords, &slots, &table], info, groups);
+            }
+            Origin::Parents(parents) => {
+                let above = words_of(&parents.table(device))?;
+                run("child_neighbours", &[], &[&above, &table], vec![parents.voxels as u32], groups);
+            }
+        }
+        Some(int_tensor(table))
     }
 
     /// The table's hits, tap by tap, taps without any left out.
@@ -194,6 +215,48 @@ impl NeighbourMap {
                 .collect()
         })
     }
+}
+
+/// Looks every neighbour up. Only 13 taps are searched: if `q` is `p`'s neighbour at tap `t`, `p` is `q`'s at `26 − t`.
+fn search(coords: &[[i32; 4]]) -> Vec<i32> {
+    let voxels = coords.len();
+    let index = VoxelIndex::new(coords).expect("a Voxels holds no duplicates");
+    let mut table = vec![MISSING; TAPS * voxels];
+    for row in 0..voxels {
+        table[13 * voxels + row] = row as i32;
+    }
+    for tap in 0..13 {
+        let [i, j, k] = [tap / 9, tap / 3 % 3, tap % 3].map(|t| t as i32 - 1);
+        for (row, &[b, x, y, z]) in coords.iter().enumerate() {
+            let found = index.row([b, x + i, y + j, z + k]);
+            if found != MISSING {
+                table[tap * voxels + row] = found;
+                table[(26 - tap) * voxels + found as usize] = row as i32;
+            }
+        }
+    }
+    table
+}
+
+/// The table of the children of a set.
+fn cut_in_eight(parents: &NeighbourMap) -> Vec<i32> {
+    let voxels = 8 * parents.voxels;
+    let mut table = vec![MISSING; TAPS * voxels];
+    for tap in 0..TAPS {
+        let step = [tap / 9, tap / 3 % 3, tap % 3].map(|t| t as i32 - 1);
+        for child in 0..8usize {
+            let at: [i32; 3] = std::array::from_fn(|a| ((child >> (2 - a)) & 1) as i32 + step[a]);
+            let parent_tap = at.iter().fold(0, |t, &v| 3 * t + (v.div_euclid(2) + 1) as usize);
+            let there = at.iter().fold(0, |c, &v| 2 * c + v.rem_euclid(2));
+            let rows = &mut table[tap * voxels..(tap + 1) * voxels];
+            for (row, &parent) in parents.tap(parent_tap).iter().enumerate() {
+                if parent != MISSING {
+                    rows[8 * row + child] = 8 * parent + there;
+                }
+            }
+        }
+    }
+    table
 }
 
 #[cfg(test)]
@@ -218,8 +281,8 @@ mod tests {
         let mut coords: Vec<_> = coords.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
         coords[..10].reverse();
         let fine = Voxels::new(coords).unwrap().subdivided();
-        let searched = NeighbourMap::search(fine.coords());
-        assert_eq!(fine.neighbours().table, searched.table);
+        let searched = NeighbourMap::new(fine.coords().into());
+        assert_eq!(fine.neighbours().host_table(), searched.host_table());
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub struct Voxels {
 }
 
 struct Inner {
-    coords: Vec<[i32; 4]>,
+    coords: Arc<[[i32; 4]]>,
     batches: RowGroups,
     neighbours: OnceLock<NeighbourMap>,
     coarse: OnceLock<Coarsening>,
@@ -85,7 +85,7 @@ impl Voxels {
     /// For sets derived from a checked one.
     pub(crate) fn from_parts(coords: Vec<[i32; 4]>, batches: RowGroups) -> Self {
         let inner = Inner {
-            coords,
+            coords: coords.into(),
             batches,
             neighbours: OnceLock::new(),
             coarse: OnceLock::new(),
@@ -132,7 +132,7 @@ impl Voxels {
 
     /// The 3×3×3 neighbours of every voxel.
     pub fn neighbours(&self) -> &NeighbourMap {
-        self.inner.neighbours.get_or_init(|| NeighbourMap::search(&self.inner.coords))
+        self.inner.neighbours.get_or_init(|| NeighbourMap::new(self.inner.coords.clone()))
     }
 
     /// The attention windows of edge `size` after adding `shift` to every coordinate.

@@ -1,3 +1,5 @@
+use std::collections::{BTreeSet, HashMap};
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use maquette_kernels::{
     Activation, Conv3, Grid, Linear, PackedLinear, Packing, RowGroups, Voxels, conv3_dense, conv3_sparse, gather_rows,
@@ -60,6 +62,45 @@ fn convolutions_over_any_voxel_set_equal_f64() {
                         "{tier} {dtype:?} dense {grid:?} {channels:?}: {error:.2e}"
                     );
                 }
+            }
+        }
+    }
+}
+
+/// Rows by coordinate, the plain way.
+fn neighbour_rows(voxels: &Voxels) -> Vec<i32> {
+    let rows: HashMap<[i32; 4], i32> = voxels.coords().iter().copied().zip(0..).collect();
+    let mut table = Vec::with_capacity(27 * voxels.len());
+    for tap in 0..27 {
+        let step = [tap / 9, tap / 3 % 3, tap % 3].map(|t| t - 1);
+        table.extend(
+            voxels
+                .coords()
+                .iter()
+                .map(|&[b, x, y, z]| rows.get(&[b, x + step[0], y + step[1], z + step[2]]).copied().unwrap_or(-1)),
+        );
+    }
+    table
+}
+
+#[test]
+fn neighbours_made_on_a_device_are_those_of_the_coordinates() {
+    let mut random = Random(12);
+    for (tier, device, _) in devices() {
+        for case in 0..200 {
+            let (count, edge) = (random.below(300), random.pick(&[1, 2, 5, 9, 40, 1 << 14]));
+            // Some sets lie at the far end of what coordinates may be.
+            let first = if case % 4 == 0 { (1 << 15) - edge } else { 0 };
+            let mut coords = BTreeSet::new();
+            for _ in 0..count {
+                let [x, y, z] = [0; 3].map(|_: i32| (first + random.below(edge)) as i32);
+                coords.insert([random.below(3) as i32, x, y, z]);
+            }
+            let set = Voxels::with_batches(coords.into_iter().collect(), 3).expect("valid");
+            for voxels in [set.clone(), set.subdivided(), set.subdivided().subdivided()] {
+                let table = voxels.neighbours().table(&device).into_data();
+                let found = table.try_to_vec_as::<i32>().expect("integers");
+                assert_eq!(found, neighbour_rows(&voxels), "{tier} {count} in {edge} from {first}");
             }
         }
     }

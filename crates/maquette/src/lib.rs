@@ -55,7 +55,7 @@ pub use maquette_models::{Precision, sampler::MultiImage};
 pub use model::{FolderModel, SearchPlaces};
 pub use model::{MemoryModel, ModelSource, Prepared, Weights};
 pub use pipeline::{GenerateOptions, Generated, Noise, PipelineOptions, Residency, Sampling, TrellisImageTo3d};
-pub use surface::{Asset, SurfaceOptions, Unwrap, build_asset};
+pub use surface::{Asset, Bake, BakeViews, SurfaceOptions, Unwrap, build_asset, build_asset_on};
 
 pub use {maquette_gpu, maquette_image, maquette_mesh, maquette_weights};
 

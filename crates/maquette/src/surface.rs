@@ -1,31 +1,35 @@
 //! From the extracted surface to one that people keep: reduced, closed, laid out in a texture, coloured.
 
+mod solve;
+
+use maquette_gpu::{AdapterKind, Gpu};
 use maquette_mesh::bake::{ProjectionView, TexelMap, back_project, dilate};
-use maquette_mesh::camera::{OrbitCamera, multiply, transform};
+use maquette_mesh::camera::{Matrix4, OrbitCamera, multiply, transform};
 use maquette_mesh::flexicubes::ExtractedMesh;
 use maquette_mesh::glb::Texture;
-use maquette_mesh::process::{
-    DecimateOptions, HoleOptions, InnerFaceOptions, clean, decimate, fill_holes, remove_inner_faces, remove_small_parts,
-};
+use maquette_mesh::process::{FinishOptions, Reduced, close, reduce};
 use maquette_mesh::raster_gaussian::{GaussianView, render};
-use maquette_mesh::raster_mesh::{FaceImage, rasterize, visible_faces};
+use maquette_mesh::raster_mesh::{FaceImage, faces_seen, rasterize};
 use maquette_mesh::uv::{AtlasOptions, BoxUnwrapper, ChartUnwrapper, Unwrapper};
 use maquette_mesh::{Gaussians, MeshError, TriangleMesh};
 
+use crate::control::Running;
+use crate::cutout::gpu_bytes;
 use crate::{Control, Error, Result, Stage};
 
 /// Near and far planes of the views, around an object in the unit cube seen from distance 2.
 const NEAR: f64 = 0.1;
 const FAR: f64 = 10.0;
-/// Views from which a texture is coloured, and the longest side of their pictures.
-const BAKE_VIEWS: u32 = 32;
-const BAKE_SIDE: u32 = 512;
+/// Views from which a texture is coloured, and the longest side of their pictures: back-projected on the processor, and
+/// solved for (as many and as large as the original's).
+const FAST_VIEWS: BakeViews = BakeViews { count: 32, side: 512 };
+const SOLVED_VIEWS: BakeViews = BakeViews { count: 100, side: 1024 };
 /// Side of the pictures in which hidden faces are looked for.
 const VISIBILITY_SIDE: u32 = 512;
+/// Pixels that the Gaussians cover less say nothing about the surface.
+const LEAST_COVER: f32 = 0.5;
 /// Variance added to splats, in pixel², as the decoder was trained with.
 const SPLAT_KERNEL: f32 = 0.1;
-/// Parts smaller than this share of all faces are dirt.
-const SMALLEST_PART: f64 = 1e-4;
 
 /// How texture coordinates are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +39,40 @@ pub enum Unwrap {
     Charts,
     /// Projection along the six axis directions: fast, for previews.
     Boxes,
+}
+
+/// How a texture gets its colours from pictures of the Gaussians.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bake {
+    /// [`Bake::Solve`] on graphics cards, [`Bake::Fast`] on the processor, on software adapters and in browsers.
+    #[default]
+    Auto,
+    /// Back-projection on the processor: the same file from the same numbers wherever it runs.
+    Fast,
+    /// The texture that the pictures fit best (least absolute differences and total variation), solved for on the device.
+    Solve,
+}
+
+impl Bake {
+    /// What it means on an adapter.
+    fn on(self, gpu: &Gpu) -> Self {
+        let card =
+            matches!(gpu.capabilities().kind, AdapterKind::Discrete | AdapterKind::Integrated | AdapterKind::Virtual);
+        match self {
+            Self::Auto if card => Self::Solve,
+            Self::Auto => Self::Fast,
+            other => other,
+        }
+    }
+}
+
+/// The pictures from which a texture is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BakeViews {
+    /// How many.
+    pub count: u32,
+    /// Their side in pixels; no longer than the texture's where it is back-projected.
+    pub side: u32,
 }
 
 /// How the surface is finished.
@@ -50,6 +88,10 @@ pub struct SurfaceOptions {
     pub visibility_views: u32,
     /// How texture coordinates are made.
     pub unwrap: Unwrap,
+    /// How the texture is coloured.
+    pub bake: Bake,
+    /// The pictures that it is coloured from; `None` takes 32 at 512² for [`Bake::Fast`], 100 at 1024² for [`Bake::Solve`].
+    pub bake_views: Option<BakeViews>,
 }
 
 impl Default for SurfaceOptions {
@@ -60,6 +102,8 @@ impl Default for SurfaceOptions {
             fill_holes: true,
             visibility_views: 64,
             unwrap: Unwrap::Charts,
+            bake: Bake::Auto,
+            bake_views: None,
         }
     }
 }
@@ -73,82 +117,181 @@ pub struct Asset {
     pub texture: Option<Texture>,
 }
 
-/// Finishes a surface. The texture is coloured from pictures of the Gaussians. All of it is work on the processor; it is
-/// asynchronous so that it can rest between its steps (see [`Control::with_pauses`]).
+/// Finishes a surface on the processor. The texture is coloured from pictures of the Gaussians. It is asynchronous so that it
+/// can rest between its steps (see [`Control::with_pauses`]).
 ///
 /// # Errors
-/// [`Error::Option`] for impossible settings, [`Error::Mesh`], [`Error::Cancelled`].
+/// [`Error::Option`] for impossible settings, among them [`Bake::Solve`], which needs [`build_asset_on`]; [`Error::Mesh`],
+/// [`Error::Cancelled`].
 pub async fn build_asset(
     mesh: ExtractedMesh,
     gaussians: Option<&Gaussians>,
     options: &SurfaceOptions,
     control: &Control,
 ) -> Result<Asset> {
-    let mut mesh = finish_surface(mesh.into_triangle_mesh(), options, control).await?;
-    let (Some(size), Some(gaussians)) = (options.texture_size, gaussians) else {
-        mesh.compute_normals();
-        return Ok(Asset { mesh, texture: None });
-    };
-    if !size.is_power_of_two() || !(16..=8192).contains(&size) {
-        return Err(Error::option("texture size", "a power of two from 16 to 8192, or 0 for vertex colours", size));
+    if options.bake == Bake::Solve {
+        return Err(Error::option("bake", "fast where no device is given", "solve"));
     }
-    let mut mesh = unwrap(&mesh, size, options.unwrap, control)?;
-    control.rest().await?;
-    let texture = bake(&mesh, gaussians, size, control).await?;
-    mesh.colors.clear();
-    mesh.compute_normals();
-    Ok(Asset { mesh, texture: Some(texture) })
+    let begun = Begun::reduce(mesh, options, control).await?;
+    let seen = match options.visibility_views {
+        0 => None,
+        views => Some(visibility(&begun.reduced.mesh, views, control).await?),
+    };
+    let surface = begun.unwrap(seen, gaussians, options, control).await?;
+    match surface.texture {
+        Some((gaussians, size)) => {
+            let texture = back_projected(&surface.mesh, gaussians, size, options, control).await?;
+            Ok(surface.with(texture))
+        }
+        None => Ok(surface.without_texture()),
+    }
 }
 
-async fn finish_surface(mesh: TriangleMesh, options: &SurfaceOptions, control: &Control) -> Result<TriangleMesh> {
-    let running = control.start(Stage::Surface, 4)?;
-    let (mesh, _) = clean(&mesh)?;
-    let (mesh, _) = remove_small_parts(&mesh, SMALLEST_PART)?;
-    running.step_and_rest(1).await?;
-    let before = mesh.faces.len().max(1);
-    let mut mesh = match options.faces {
-        Some(0) => return Err(Error::option("faces", "at least 1", 0)),
-        Some(target) => decimate(&mesh, &DecimateOptions::to_faces(target))?,
-        None => mesh,
+/// As [`build_asset`], with a device to solve for the texture on, if the options or [`Bake::Auto`] say so.
+///
+/// # Errors
+/// As [`build_asset`]; [`Error::Network`] and [`Error::Gpu`] from the device.
+pub async fn build_asset_on(
+    gpu: &Gpu,
+    mesh: ExtractedMesh,
+    gaussians: Option<&Gaussians>,
+    options: &SurfaceOptions,
+    control: &Control,
+) -> Result<Asset> {
+    if options.bake.on(gpu) != Bake::Solve {
+        return build_asset(mesh, gaussians, options, control).await;
+    }
+    let begun = Begun::reduce(mesh, options, control).await?;
+    let seen = match options.visibility_views {
+        0 => None,
+        views => Some(solve::visibility(&begun.reduced.mesh, views, gpu, control).await?),
     };
-    running.step_and_rest(2).await?;
-    let reduction = 1.0 - mesh.faces.len() as f64 / before as f64;
-    if options.visibility_views > 0 && !mesh.faces.is_empty() {
-        let visibility = visibility(&mesh, options.visibility_views, control).await?;
-        (mesh, _) = remove_inner_faces(&mesh, &visibility, &InnerFaceOptions::default())?;
+    let surface = begun.unwrap(seen, gaussians, options, control).await?;
+    match surface.texture {
+        Some((gaussians, size)) => {
+            let views = options.bake_views.unwrap_or(SOLVED_VIEWS);
+            let texture = solve::solve(&surface.mesh, gaussians, size, views, gpu, control).await?;
+            Ok(surface.with(texture))
+        }
+        None => Ok(surface.without_texture()),
     }
-    running.step_and_rest(3).await?;
-    if options.fill_holes {
-        (mesh, _) = clean(&mesh)?;
-        // The reference scales its limit with the reduction; without reduction the common one of 0.95 is kept to.
-        (mesh, _) = fill_holes(&mesh, &HoleOptions::for_reduction(reduction.clamp(0.5, 0.95)))?;
-    }
-    if mesh.faces.is_empty() {
-        return Err(Error::NoSurface);
-    }
-    running.step_and_rest(4).await?;
-    running.finish(0);
-    Ok(mesh)
 }
 
-/// The mesh as a camera sees it, rows from the bottom, and the matrix used.
-fn view(mesh: &TriangleMesh, camera: &OrbitCamera, side: u32) -> Result<(FaceImage, maquette_mesh::camera::Matrix4)> {
-    let clip_from_world = multiply(&camera.projection_gl(NEAR, FAR), &camera.view_gl());
-    let clip: Vec<[f32; 4]> = mesh.positions.iter().map(|p| transform(&clip_from_world, *p)).collect();
-    Ok((rasterize(&clip, &mesh.faces, [side; 2])?, clip_from_world))
+/// A finished surface before it is coloured.
+struct Unwrapped<'a> {
+    mesh: TriangleMesh,
+    /// What the texture is made from and its side, if there shall be one.
+    texture: Option<(&'a Gaussians, u32)>,
+}
+
+impl Unwrapped<'_> {
+    fn with(mut self, texture: Texture) -> Asset {
+        self.mesh.colors.clear();
+        self.mesh.compute_normals();
+        Asset { mesh: self.mesh, texture: Some(texture) }
+    }
+
+    fn without_texture(mut self) -> Asset {
+        self.mesh.compute_normals();
+        Asset { mesh: self.mesh, texture: None }
+    }
+}
+
+/// A surface on its way, before somebody looked which faces are seen.
+struct Begun<'a> {
+    reduced: Reduced,
+    finish: FinishOptions,
+    running: Running<'a>,
+}
+
+impl<'a> Begun<'a> {
+    /// Checks the options, cleans and reduces.
+    async fn reduce(mesh: ExtractedMesh, options: &SurfaceOptions, control: &'a Control) -> Result<Self> {
+        if let Some(size) = options.texture_size.filter(|size| !size.is_power_of_two() || !(16..=8192).contains(size)) {
+            let expected = "a power of two from 16 to 8192, or 0 for vertex colours";
+            return Err(Error::option("texture size", expected, size));
+        }
+        let possible = |v: &BakeViews| (1..=1000).contains(&v.count) && (16..=4096).contains(&v.side);
+        if let Some(views) = options.bake_views.filter(|views| !possible(views)) {
+            let found = format!("{} of {}", views.count, views.side);
+            return Err(Error::option("bake views", "1 to 1000 views of 16 to 4096 pixels a side", found));
+        }
+        if options.faces == Some(0) {
+            return Err(Error::option("faces", "at least 1", 0));
+        }
+        let running = control.start(Stage::Surface, 3)?;
+        let finish =
+            FinishOptions { target_faces: options.faces, fill_holes: options.fill_holes, ..FinishOptions::default() };
+        let reduced = match reduce(&mesh.into_triangle_mesh(), &finish) {
+            Err(MeshError::Empty { .. }) => return Err(Error::NoSurface),
+            other => other?,
+        };
+        running.step_and_rest(1).await?;
+        Ok(Self { reduced, finish, running })
+    }
+
+    /// Removes hidden faces, closes holes, and lays the surface out if there shall be a texture.
+    async fn unwrap<'g>(
+        self,
+        seen: Option<Vec<f32>>,
+        gaussians: Option<&'g Gaussians>,
+        options: &SurfaceOptions,
+        control: &Control,
+    ) -> Result<Unwrapped<'g>> {
+        let running = self.running;
+        running.step_and_rest(2).await?;
+        let (mesh, report) = close(self.reduced, seen.as_deref(), &self.finish)?;
+        tell_of_faces(mesh.faces.len(), report.parts, options.faces, control);
+        running.step_and_rest(3).await?;
+        running.finish(0);
+        let (Some(gaussians), Some(size)) = (gaussians, options.texture_size) else {
+            return Ok(Unwrapped { mesh, texture: None });
+        };
+        let mesh = unwrap(&mesh, size, options.unwrap, control)?;
+        control.rest().await?;
+        Ok(Unwrapped { mesh, texture: Some((gaussians, size)) })
+    }
+}
+
+/// Says what it took to keep to the faces wanted, or that it could not be done.
+fn tell_of_faces(faces: usize, parts: usize, wanted: Option<usize>, control: &Control) {
+    let Some(wanted) = wanted else { return };
+    if parts > 0 {
+        control.note(format!("{parts} small parts left out: {wanted} faces are too few for all of them"));
+    }
+    if faces > wanted {
+        let why = "its parts and handles need as many";
+        control.note(format!("the surface has {faces} faces where {wanted} were wanted: {why}"));
+    }
+}
+
+/// From world to clip space.
+fn clip_from_world(camera: &OrbitCamera) -> Matrix4 {
+    multiply(&camera.projection_gl(NEAR, FAR), &camera.view_gl())
+}
+
+/// How the Gaussians are drawn for a camera: on black.
+fn splat_view(camera: &OrbitCamera, side: u32) -> GaussianView {
+    let tan = camera.tan_half_fov();
+    GaussianView {
+        view: camera.view(),
+        proj_view: multiply(&camera.projection(0.8, 1.6), &camera.view()),
+        tan_half_fov: [tan, tan],
+        size: [side; 2],
+        background: 0.0,
+        kernel_size: SPLAT_KERNEL,
+    }
 }
 
 /// Share of the views in which each face is seen.
 async fn visibility(mesh: &TriangleMesh, views: u32, control: &Control) -> Result<Vec<f32>> {
-    let mut seen = vec![0u32; mesh.faces.len()];
+    let mut counts = vec![0u32; mesh.faces.len()];
     for n in 0..views {
         control.rest().await?;
-        let (image, _) = view(mesh, &OrbitCamera::hammersley(n, views), VISIBILITY_SIDE)?;
-        for (count, visible) in seen.iter_mut().zip(visible_faces(&image, mesh.faces.len())) {
-            *count += u32::from(visible);
-        }
+        let seen = faces_seen(mesh, &OrbitCamera::hammersley(n, views), VISIBILITY_SIDE)?;
+        counts.iter_mut().zip(seen).for_each(|(count, seen)| *count += u32::from(seen));
     }
-    Ok(seen.into_iter().map(|count| count as f32 / views as f32).collect())
+    Ok(counts.into_iter().map(|count| count as f32 / views as f32).collect())
 }
 
 fn unwrap(mesh: &TriangleMesh, size: u32, how: Unwrap, control: &Control) -> Result<TriangleMesh> {
@@ -169,26 +312,35 @@ fn unwrap(mesh: &TriangleMesh, size: u32, how: Unwrap, control: &Control) -> Res
     Ok(unwrapped.mesh)
 }
 
-/// Colours a texture from pictures of the Gaussians.
-async fn bake(mesh: &TriangleMesh, gaussians: &Gaussians, size: u32, control: &Control) -> Result<Texture> {
+/// Colours a texture by back-projection.
+async fn back_projected(
+    mesh: &TriangleMesh,
+    gaussians: &Gaussians,
+    size: u32,
+    options: &SurfaceOptions,
+    control: &Control,
+) -> Result<Texture> {
     struct Seen {
         image: Vec<[f32; 3]>,
         mask: Vec<bool>,
         faces: FaceImage,
-        matrix: maquette_mesh::camera::Matrix4,
+        matrix: Matrix4,
         eye: [f32; 3],
     }
-    let running = control.start(Stage::Bake, BAKE_VIEWS as usize + 1)?;
-    let side = size.clamp(64, BAKE_SIDE);
-    let mut pictures = Vec::with_capacity(BAKE_VIEWS as usize);
-    for n in 0..BAKE_VIEWS {
-        let camera = OrbitCamera::hammersley(n, BAKE_VIEWS);
-        let (faces, matrix) = view(mesh, &camera, side)?;
+    let views = options.bake_views.unwrap_or(FAST_VIEWS);
+    let running = control.start(Stage::Bake, views.count as usize + 1)?;
+    let side = size.max(64).min(views.side);
+    let mut pictures = Vec::with_capacity(views.count as usize);
+    for n in 0..views.count {
+        let camera = OrbitCamera::hammersley(n, views.count);
+        let matrix = clip_from_world(&camera);
+        let clip: Vec<[f32; 4]> = mesh.positions.iter().map(|p| transform(&matrix, *p)).collect();
+        let faces = rasterize(&clip, &mesh.faces, [side; 2])?;
         let (image, mask) = splat_picture(gaussians, &camera, side)?;
         pictures.push(Seen { image, mask, faces, matrix, eye: camera.eye().map(|c| c as f32) });
         running.step_and_rest(n as usize + 1).await?;
     }
-    let views: Vec<ProjectionView<'_>> = pictures
+    let projected: Vec<ProjectionView<'_>> = pictures
         .iter()
         .map(|p| ProjectionView {
             clip_from_world: p.matrix,
@@ -199,34 +351,25 @@ async fn bake(mesh: &TriangleMesh, gaussians: &Gaussians, size: u32, control: &C
         })
         .collect();
     let map = TexelMap::new(mesh, size as usize)?;
-    let mut baked = back_project(mesh, &map, &views)?;
+    let mut baked = back_project(mesh, &map, &projected)?;
     dilate(&mut baked.texture, &baked.seen, size as usize);
-    running.step(BAKE_VIEWS as usize + 1)?;
+    running.step(views.count as usize + 1)?;
     running.finish(0);
     Ok(baked.texture.to_bytes())
 }
 
 /// The Gaussians on black and where they are, rows from the bottom as the mesh's.
 fn splat_picture(gaussians: &Gaussians, camera: &OrbitCamera, side: u32) -> Result<(Vec<[f32; 3]>, Vec<bool>)> {
-    let tan = camera.tan_half_fov();
-    let view = GaussianView {
-        view: camera.view(),
-        proj_view: multiply(&camera.projection(0.8, 1.6), &camera.view()),
-        tan_half_fov: [tan, tan],
-        size: [side; 2],
-        background: 0.0,
-        kernel_size: SPLAT_KERNEL,
-    };
-    let picture = render(gaussians, &view)?;
+    let picture = render(gaussians, &splat_view(camera, side))?;
     let (side, plane) = (side as usize, (side * side) as usize);
     let from_bottom = (0..side).rev().flat_map(|y| y * side..(y + 1) * side);
     let (mut image, mut mask) = (Vec::with_capacity(plane), Vec::with_capacity(plane));
     for i in from_bottom {
         // Half covered pixels hold background; dividing by the coverage gives the surface's own colour.
         let cover = 1.0 - picture.transmittance[i];
-        let scale = if cover > 0.5 { 1.0 / cover } else { 0.0 };
+        let scale = if cover > LEAST_COVER { 1.0 / cover } else { 0.0 };
         image.push([0, 1, 2].map(|c| (picture.rgb[c * plane + i] * scale).clamp(0.0, 1.0)));
-        mask.push(cover > 0.5);
+        mask.push(cover > LEAST_COVER);
     }
     Ok((image, mask))
 }

@@ -1,0 +1,142 @@
+//! The texture that pictures of the Gaussians fit best, on the device (spec trellis.md §8.7).
+
+use std::ops::ControlFlow;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use maquette_gpu::Gpu;
+use maquette_kernels::bake::{BakePlan, BakeProgress, BakedTexture, Observations};
+use maquette_kernels::mesh_raster::{Faces, count_visible, rasterise, transform_corners};
+use maquette_kernels::splat::{GaussianTensors, SplatPictures, render_gaussians};
+use maquette_mesh::camera::{Matrix4, OrbitCamera, multiply};
+use maquette_mesh::glb::Texture;
+use maquette_mesh::raster_gaussian::GaussianView;
+use maquette_mesh::{Gaussians, TriangleMesh};
+
+use super::{BakeViews, LEAST_COVER, clip_from_world, gpu_bytes, splat_view};
+use crate::control::Running;
+use crate::cutout::read_back;
+use crate::{Control, Error, Result, Stage};
+
+/// Pixels of the pictures that are made at once: four views at 1024², about 240 MB with all that is drawn of them.
+const PIXELS_AT_ONCE: usize = 4 << 20;
+/// Side of the pictures in which hidden faces are looked for, and how many are drawn between two looks at the wish to stop.
+const VISIBILITY_SIDE: u32 = 1024;
+const VISIBILITY_BATCH: usize = 64;
+/// Half a step of a byte: cutting to bytes then rounds.
+const HALF_STEP: f32 = 0.5 / 255.0;
+
+/// Draws the Gaussians and the mesh from all views, then solves for the texture. Every pass over the views is told with the
+/// mean difference that it met. Nothing is random: views are a low-discrepancy sequence, and sums do not depend on their
+/// order.
+pub(super) async fn solve(
+    mesh: &TriangleMesh,
+    gaussians: &Gaussians,
+    size: u32,
+    views: BakeViews,
+    gpu: &Gpu,
+    control: &Control,
+) -> Result<Texture> {
+    let plan = BakePlan::default();
+    let passes = plan.passes.len() + 1;
+    let running = control.start(Stage::Bake, views.count as usize + passes)?;
+    let observed = gpu.guard_async(observe(mesh, gaussians, size, views, gpu, control, &running)).await??;
+    let first = views.count as usize + 1;
+    let mut cancelled = None;
+    let mut on_pass = |progress: &BakeProgress| {
+        control.note(format!(
+            "texture, pass {} of {}: mean difference {:.5}",
+            progress.pass + 1,
+            progress.passes,
+            progress.photometric
+        ));
+        match running.step(first + progress.pass) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                cancelled = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    };
+    let baked: BakedTexture = gpu.guard_async(observed.solve(&plan, &mut on_pass)).await?.map_err(device)?;
+    if let Some(error) = cancelled {
+        return Err(error);
+    }
+    control.note(format!(
+        "texture: mean difference {:.5}, total variation {:.5}, loss {:.5}",
+        baked.photometric, baked.variation, baked.loss
+    ));
+    // Charts have gutters of a few texels; what is left is filled from coarser means.
+    let texture = gpu.guard_async(baked.into_texture(size as usize)).await?.map_err(device)?;
+    running.finish(gpu_bytes(gpu));
+    Ok(texture.to_bytes())
+}
+
+/// Share of the views in which each face is seen, by the device: as many views as asked for, in pictures of 1024².
+pub(super) async fn visibility(mesh: &TriangleMesh, views: u32, gpu: &Gpu, control: &Control) -> Result<Vec<f32>> {
+    let place = gpu.device();
+    let faces = Faces::upload(&mesh.faces, mesh.positions.len(), place).map_err(device)?;
+    let positions = rows(&mesh.positions, place);
+    let matrix = |n| {
+        let camera = OrbitCamera::hammersley(n, views);
+        multiply(&camera.projection_gl(1.0, 3.0), &camera.view_gl())
+    };
+    let matrices: Vec<Matrix4> = (0..views).map(matrix).collect();
+    let mut counts = vec![0.0; mesh.faces.len()];
+    for batch in matrices.chunks(VISIBILITY_BATCH) {
+        control.rest().await?;
+        let seen = gpu.guard_async(count_visible(&positions, &faces, batch, [VISIBILITY_SIDE; 2])).await?;
+        let seen = read_back(gpu, seen.map_err(device)?.float()).await?;
+        counts.iter_mut().zip(seen).for_each(|(count, seen)| *count += seen);
+    }
+    Ok(counts.into_iter().map(|count| count / views as f32).collect())
+}
+
+fn rows<const K: usize>(rows: &[[f32; K]], place: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(rows.as_flattened().to_vec(), [rows.len(), K]), place)
+}
+
+fn device(error: maquette_kernels::Error) -> Error {
+    Error::Network(error.into())
+}
+
+/// Pictures of all views, a few at a time.
+async fn observe(
+    mesh: &TriangleMesh,
+    gaussians: &Gaussians,
+    size: u32,
+    views: BakeViews,
+    gpu: &Gpu,
+    control: &Control,
+    running: &Running<'_>,
+) -> Result<Observations> {
+    let place = gpu.device();
+    let scene = GaussianTensors::upload(gaussians, place).map_err(device)?;
+    let faces = Faces::upload(&mesh.faces, mesh.positions.len(), place).map_err(device)?;
+    let (positions, uvs) = (rows(&mesh.positions, place), rows(&mesh.uvs, place));
+    let mut observed = Observations::new(size as usize, place).map_err(device)?;
+    let at_once = (PIXELS_AT_ONCE / (views.side as usize).pow(2)).clamp(1, 64);
+    let cameras: Vec<OrbitCamera> = (0..views.count).map(|n| OrbitCamera::hammersley(n, views.count)).collect();
+    let mut done = 0;
+    for batch in cameras.chunks(at_once) {
+        control.rest().await?;
+        let shots: Vec<GaussianView> = batch.iter().map(|camera| splat_view(camera, views.side)).collect();
+        let pictures = render_gaussians(&scene, &shots).await.map_err(device)?;
+        let matrices: Vec<Matrix4> = batch.iter().map(clip_from_world).collect();
+        let clip = transform_corners(&positions, &matrices).await.map_err(device)?;
+        let drawn = rasterise(&clip, &faces, [views.side; 2]).await.map_err(device)?;
+        let coordinates = drawn.texture_coordinates(&uvs).await.map_err(device)?;
+        observed.add(&surface_colors(pictures), &drawn, &coordinates).await.map_err(device)?;
+        done += batch.len();
+        running.step(done)?;
+    }
+    Ok(observed)
+}
+
+/// The surface's own colours `[V, 3, H, W]`: what the Gaussians show divided by how much they cover, 0 where that is little.
+/// Covered pixels are at least one step bright, as 0 stands for nothing there.
+fn surface_colors(pictures: SplatPictures) -> Tensor<4> {
+    let cover: Tensor<4> = (-pictures.transmittance + 1.0).unsqueeze_dim(1);
+    let seen = cover.clone().greater_elem(LEAST_COVER).float();
+    let colors = (pictures.rgb / cover.clamp_min(LEAST_COVER)).clamp(2.0 * HALF_STEP, 1.0);
+    (colors + HALF_STEP) * seen
+}

@@ -21,7 +21,9 @@ function boundModule() {
 
 function engine() {
   const folder = process.env.MAQUETTE_ENGINE || boundModule();
-  if (!folder) throw new Error(`no bound WASM module below ${target}: run ./test wasm in the root folder first`);
+  if (!folder || !existsSync(join(folder, "maquette_web_bg.wasm"))) {
+    throw new Error(`no bound WASM module in ${folder ?? target}: run ./test tools wasm in the root folder first`);
+  }
   rmSync(join(out, "engine"), { recursive: true, force: true });
   mkdirSync(join(out, "engine"), { recursive: true });
   // The types are for readers; the page has its own.

@@ -91,9 +91,11 @@ function engineRows(facts: Facts): [string, string][] {
   if (facts.tier) rows.push(["Tier", facts.tier]);
   if (features) rows.push(["16-bit floats", yes(features.f16)], ["Subgroups", yes(features.subgroups)], ["Timestamps", yes(features.timestamps)]);
   if (facts.precision) rows.push(["Precision", facts.precision]);
-  for (const [name, value] of Object.entries(facts.limits ?? {})) {
+  for (const [name, words] of Object.entries(limitWords)) {
+    const value = facts.limits?.[name];
+    if (value === undefined) continue;
     const size = /binding|buffer$|memory/i.test(name);
-    rows.push([limitWords[name] ?? name, size ? `${count(value / 1024 >= 1024 ? value / 1024 / 1024 : value / 1024)} ${value / 1024 >= 1024 ? "MiB" : "KiB"}` : count(value)]);
+    rows.push([words, size ? `${count(value / 1024 >= 1024 ? value / 1024 / 1024 : value / 1024)} ${value / 1024 >= 1024 ? "MiB" : "KiB"}` : count(value)]);
   }
   if (trial) rows.push(["Trial", `opened in ${Math.round(trial.open)} ms, first work ${Math.round(trial.first)} ms, then ${trial.warm.toFixed(1)} ms`]);
   return rows;

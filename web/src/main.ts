@@ -163,7 +163,11 @@ async function make(): Promise<void> {
       signal: mine.signal,
       onProgress: (progress) => {
         runView.progress(progress);
-        if (progress.kind === "started" && progress.stage === "mesh") runView.weightsDone();
+        if (progress.kind === "started" && progress.stage === "mesh") {
+          // The last network is loaded: no more weights will come.
+          runView.weightsDone();
+          void weights.refresh();
+        }
         // A preview that fails is no reason to lose the model.
         if (progress.kind === "gaussians") splats = runView.showSplats((view) => maquette.splats(view)).catch(() => {});
       },

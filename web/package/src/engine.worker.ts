@@ -133,8 +133,9 @@ const page: Channel = new Channel(self as never, {
   },
 
   /** Takes up a run from its dump, after the decoders. */
-  async resume(gaussians: Uint8Array, mesh: Uint8Array, options: string) {
+  async resume(gaussians: Uint8Array, mesh: Uint8Array, options: string, noise?: Uint8Array) {
     await setModel();
+    running().setNoise(noise);
     return kept(running().resume(gaussians, mesh, options));
   },
 

@@ -142,7 +142,7 @@ export class Maquette {
 
   /** Makes a model from `gaussians.safetensors` and `mesh.safetensors` of a dump; the settings are those of its run. */
   resume(gaussians: Uint8Array, mesh: Uint8Array, settings: GenerateSettings = {}): Promise<Model> {
-    return this.#make(settings, (life, options) => life.channel.call<Made>("resume", [gaussians, mesh, options]));
+    return this.#make(settings, (life, options) => life.channel.call<Made>("resume", [gaussians, mesh, options, settings.noise]));
   }
 
   /** A picture of the Gaussians of the model that is being made, from its `gaussians` event on. */

@@ -12,10 +12,11 @@ use maquette_mesh::bake::{
 };
 use maquette_mesh::camera::{Matrix4, OrbitCamera, multiply};
 use maquette_mesh::raster_mesh::UvImage;
+use maquette_mesh::reference::MeshReference;
 use pollster::block_on;
 
 use crate::devices::{Random, all, best, cpu, floats, gpu};
-use crate::goldens_support::{Golden, max_diff};
+use crate::goldens_support::{Golden, assert_passed, max_diff};
 
 fn upload<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values, shape), device)
@@ -262,16 +263,15 @@ fn the_gpu_solves_as_the_definition_does() {
 
 #[test]
 fn sampling_equals_the_reference() {
-    let g = Golden::open("raster/mesh.safetensors");
-    let (uv, da, want) = (g.rows::<2>("uv_pix"), g.rows::<4>("uv_da"), g.rows::<3>("sample"));
+    let scene = MeshReference::read(&Golden::open("raster/mesh.safetensors")).expect("a scene");
+    let (uv, change): (Vec<[f32; 2]>, Vec<[f32; 4]>) = scene.places.iter().copied().unzip();
     for device in all() {
-        let texture = upload(g.f32("texture"), [64, 64, 3], &device);
         let coordinates = CoordinatePictures {
             uv: upload(uv.as_flattened().to_vec(), [1, 1, uv.len(), 2], &device),
-            derivatives: upload(da.as_flattened().to_vec(), [1, 1, uv.len(), 4], &device),
+            derivatives: upload(change.as_flattened().to_vec(), [1, 1, uv.len(), 4], &device),
         };
-        let got = floats(&block_on(sample_texture(&texture, &coordinates)).expect("valid"));
-        assert!(max_diff(&got, want.as_flattened()) <= 1e-5);
+        let sampled = block_on(sample_texture(&texture_tensor(&scene.texture, &device), &coordinates)).expect("valid");
+        assert_passed("mesh", &scene.compare_samples(floats(&sampled).as_chunks::<3>().0));
     }
 }
 

@@ -1,28 +1,20 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use maquette_kernels::mesh_raster::{Faces, count_visible, rasterise, transform_corners};
 use maquette_mesh::camera::{Matrix4, OrbitCamera, multiply, transform};
-use maquette_mesh::raster_mesh::{FaceImage, layout_positions, rasterize, visible_faces};
+use maquette_mesh::raster_mesh::{FaceImage, UvImage, rasterize, visible_faces};
+use maquette_mesh::reference::{MeshReference, TieReference};
 use maquette_mesh::shapes;
 use pollster::block_on;
 
 use crate::devices::{Random, all, floats, gpu, words};
-use crate::goldens_support::{Golden, max_diff};
+use crate::goldens_support::{Golden, assert_passed, max_diff};
 
 fn upload<const K: usize>(rows: &[[f32; K]], device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(rows.as_flattened().to_vec(), [rows.len(), K]), device)
 }
 
-struct Scene {
-    golden: Golden,
-    clip: Vec<[f32; 4]>,
-    faces: Vec<[u32; 3]>,
-}
-
-fn scene(name: &str) -> Scene {
-    let golden = Golden::open(&format!("raster/{name}.safetensors"));
-    let clip = golden.rows("clip_pos");
-    let faces = golden.rows_i32::<3>("faces").into_iter().map(|f| f.map(|v| v as u32)).collect();
-    Scene { golden, clip, faces }
+fn rows<const K: usize>(values: &[f32]) -> Vec<[f32; K]> {
+    values.as_chunks::<K>().0.to_vec()
 }
 
 fn draw(clip: &[[f32; 4]], faces: &[[u32; 3]], size: [u32; 2], device: &Device) -> FaceImage {
@@ -33,55 +25,30 @@ fn draw(clip: &[[f32; 4]], faces: &[[u32; 3]], size: [u32; 2], device: &Device) 
 }
 
 #[test]
-fn ids_weights_depth_and_derivatives() {
-    let Scene { golden: g, clip, faces } = scene("mesh");
+fn the_mesh_looks_as_in_the_reference() {
+    let scene = MeshReference::read(&Golden::open("raster/mesh.safetensors")).expect("a scene");
     for device in all() {
-        let list = Faces::upload(&faces, clip.len(), &device).expect("valid");
-        let corners = upload(&clip, &device).reshape([1, clip.len(), 4]);
-        let pictures = block_on(rasterise(&corners, &list, [256, 256])).expect("valid");
-        let uvs = upload(&g.rows::<2>("uv"), &device);
+        let list = Faces::upload(&scene.faces, scene.clip.len(), &device).expect("valid");
+        let corners = upload(&scene.clip, &device).reshape([1, scene.clip.len(), 4]);
+        let pictures = block_on(rasterise(&corners, &list, scene.size)).expect("valid");
+        let uvs = upload(&scene.uvs, &device);
         let coordinates = block_on(pictures.texture_coordinates(&uvs)).expect("one uv a vertex");
         let (uv, change) = (floats(&coordinates.uv), floats(&coordinates.derivatives));
         let interpolated = floats(&block_on(pictures.interpolate(&uvs)).expect("one row a vertex"));
         assert!(max_diff(&interpolated, &uv) <= 1e-6, "attributes are interpolated as coordinates are");
+        let coordinates = UvImage { uv: rows(&uv), derivatives: rows(&change) };
         let image = block_on(pictures.download()).expect("readable").remove(0);
-        let (bits, ids) = (g.u8("mask_bits"), g.u16("face_id"));
-        let (bary, zw, da, uv_want) = (g.rows::<2>("bary"), g.f32("zw"), g.rows::<4>("uv_da"), g.rows::<2>("uv_pix"));
-        let (mut next, mut different) = (0, 0);
-        for p in 0..256 * 256 {
-            let covered = bits[p / 8] >> (p % 8) & 1 == 1;
-            let want = if covered { u32::from(ids[next]) } else { 0 };
-            if image.id[p] != want {
-                different += 1;
-            } else if covered {
-                assert!(max_diff(&image.bary[p], &bary[next]) <= 5e-4, "weights at {p}");
-                assert!((image.depth[p] - zw[next]).abs() <= 2e-5, "depth at {p}");
-                assert!(max_diff(&uv[2 * p..][..2], &uv_want[next]) <= 1e-4, "coordinates at {p}");
-                let largest = da[next].iter().fold(0.0f32, |m, x| m.max(x.abs()));
-                assert!(max_diff(&change[4 * p..][..4], &da[next]) <= 3e-4 * largest, "derivatives at {p}");
-            }
-            next += usize::from(covered);
-        }
-        assert!(different <= 10, "{different} pixels show another face");
-    }
-}
-
-#[test]
-fn atlas_layout_ids_are_equal() {
-    let Scene { golden: g, faces, .. } = scene("mesh");
-    let layout = layout_positions(&g.rows("uv"));
-    let want: Vec<u32> = g.u16("uv_layout_id").into_iter().map(u32::from).collect();
-    for device in all() {
-        assert_eq!(draw(&layout, &faces[..456], [128, 128], &device).id, want);
+        assert_passed("mesh", &scene.compare_picture(&image, Some(&coordinates)));
+        let (corners, faces, size) = scene.layout();
+        assert_passed("mesh", &scene.compare_layout(&draw(&corners, faces, size, &device).id));
     }
 }
 
 #[test]
 fn ties_are_broken_as_in_the_reference() {
-    let Scene { golden: g, clip, faces } = scene("mesh_ties");
-    let want: Vec<u32> = g.rows::<4>("rast").iter().map(|r| r[3] as u32).collect();
+    let scene = TieReference::read(&Golden::open("raster/mesh_ties.safetensors")).expect("a scene");
     for device in all() {
-        assert_eq!(draw(&clip, &faces, [32, 32], &device).id, want);
+        assert_passed("mesh_ties", &scene.compare(&draw(&scene.clip, &scene.faces, scene.size, &device).id));
     }
 }
 

@@ -19,7 +19,7 @@ const STYLES: Styles = Styles::styled()
     styles = STYLES,
     max_term_width = 80,
     args_override_self = true,
-    after_help = "Exit status 0 means that it worked; docs/errors.md lists all others.\nEnvironment: MAQUETTE_MODELS (folders of models), NO_COLOR."
+    after_help = "Exit status 0 means that it worked; docs/errors.md lists all others.\nEnvironment: MAQUETTE_MODELS (folders of models), NO_COLOR; for `models fetch` also\nHF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_HUB_OFFLINE."
 )]
 pub struct Cli {
     /// What to do
@@ -89,8 +89,17 @@ pub enum PrecisionArg {
     F32,
     /// Half the memory
     F16,
-    /// Weights of 8 bits; needs a model folder converted to them
+    /// Weights of linear layers in 8 bits: a quarter of f32's memory
     Q8,
+}
+
+/// What `verify` computes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DtypeArg {
+    /// The definition
+    F32,
+    /// Half the memory
+    F16,
 }
 
 /// How several pictures of one object are combined.
@@ -281,9 +290,9 @@ pub struct Verify {
     /// Folder of reference numbers; default: the small built-in set
     #[arg(long, value_name = "DIR")]
     pub goldens: Option<PathBuf>,
-    /// Numbers in the networks' torsos: f32 or f16
-    #[arg(long, value_enum, default_value_t = PrecisionArg::F32, alias = "precision")]
-    pub dtype: PrecisionArg,
+    /// Numbers in the networks' torsos
+    #[arg(long, value_enum, default_value_t = DtypeArg::F32, alias = "precision")]
+    pub dtype: DtypeArg,
     #[command(flatten)]
     pub device: DeviceArgs,
     /// As JSON
@@ -348,16 +357,17 @@ pub struct Models {
     #[command(subcommand)]
     pub action: Option<ModelsAction>,
     /// As JSON
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
 }
 
 /// `models …`.
 #[derive(Debug, Subcommand)]
 pub enum ModelsAction {
-    /// Say how to get a model and where to put it
+    /// Download a model into the cache shared with the Python tools
     Fetch {
-        /// The model's name
+        /// The model's name, or OWNER/REPOSITORY of a model on the hub
+        #[arg(value_name = "NAME")]
         name: String,
     },
 }

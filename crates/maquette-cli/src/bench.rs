@@ -16,7 +16,7 @@ use crate::{device, places};
 pub fn run(args: &Bench) -> Result<(), Failure> {
     let (model, _) = places::model(args.model.model.as_deref())?;
     let (gpu, _) = device::open(&args.device)?;
-    let precision = device::precision(args.model.precision, &gpu, || Ok(false))?;
+    let precision = device::precision(args.model.precision, &gpu, &*model)?;
     let tier = gpu.capabilities().tier;
     let picture = match &args.image {
         Some(path) => files::read(path)?,

@@ -1,6 +1,6 @@
 //! From options to an open device.
 
-use maquette::{Gpu, Precision, TierRequest};
+use maquette::{Gpu, ModelSource, Precision, TierRequest};
 use maquette_gpu::{AdapterChoice, GpuError, OpenOptions};
 
 use crate::args::{DeviceArgs, PrecisionArg};
@@ -34,25 +34,34 @@ pub fn open(args: &DeviceArgs) -> Result<(Gpu, Option<String>), Failure> {
     }
 }
 
-/// The precision that will be used on a device.
-pub fn precision(
-    asked: PrecisionArg,
-    gpu: &Gpu,
-    packed: impl FnOnce() -> Result<bool, Failure>,
-) -> Result<Precision, Failure> {
-    let best = if gpu.capabilities().f16 && gpu.setup().is_some() { Precision::F16 } else { Precision::F32 };
-    let refuse = |expected: &str, found: &str| {
-        let (expected, found) = (expected.to_owned(), found.to_owned());
-        Err(maquette::Error::Option { option: "--precision", expected, found }.into())
-    };
+/// The precision that will be used on a device. Weights that are stored packed stay packed unless something else is asked for.
+pub fn precision(asked: PrecisionArg, gpu: &Gpu, model: &dyn ModelSource) -> Result<Precision, Failure> {
+    let half = half(gpu);
+    let packed = if half { Precision::Q8F16 } else { Precision::Q8F32 };
     match asked {
-        PrecisionArg::Auto => Ok(best),
-        PrecisionArg::F32 => Ok(Precision::F32),
-        PrecisionArg::F16 if best == Precision::F16 => Ok(Precision::F16),
-        PrecisionArg::F16 => refuse("f32 or auto: this device has no 16-bit floats", "f16"),
-        PrecisionArg::Q8 if packed()? => Ok(best),
-        PrecisionArg::Q8 => refuse("a model folder whose weights are 8-bit (`maquette-weights` converts one)", "q8"),
+        PrecisionArg::Auto if is_packed(model)? => Ok(packed),
+        PrecisionArg::Auto if half => Ok(Precision::F16),
+        PrecisionArg::Auto | PrecisionArg::F32 => Ok(Precision::F32),
+        PrecisionArg::F16 if half => Ok(Precision::F16),
+        PrecisionArg::F16 => Err(no_half()),
+        PrecisionArg::Q8 => Ok(packed),
     }
+}
+
+/// Whether a device computes with 16-bit floats.
+pub fn half(gpu: &Gpu) -> bool {
+    gpu.capabilities().f16 && gpu.setup().is_some()
+}
+
+/// What is said where 16-bit floats were asked for and the device has none.
+pub fn no_half() -> Failure {
+    let (expected, found) = ("f32, q8 or auto: this device has no 16-bit floats".to_owned(), "f16".to_owned());
+    maquette::Error::Option { option: "--precision", expected, found }.into()
+}
+
+fn is_packed(model: &dyn ModelSource) -> Result<bool, Failure> {
+    let (_, weights) = model.network("slat_flow_model")?;
+    Ok(weights.names().into_iter().filter_map(|name| weights.info(name)).any(|info| info.dtype.is_packed()))
 }
 
 /// A number of bytes: `6GB`, `512MiB`, `1.5G`, `1000000`.

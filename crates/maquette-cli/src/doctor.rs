@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use maquette::Gpu;
-use maquette_gpu::{Bytes, doctor};
+use maquette_gpu::{AdapterKind, Bytes, doctor};
 use serde_json::{Value, json};
 
 use crate::report::{self, Failure};
@@ -21,10 +21,15 @@ pub fn run(args: &args::Doctor) -> Result<(), Failure> {
         // The report itself says why the device that was asked for does not open.
         Err(_) => (Gpu::cpu(), Some("the device that was asked for does not open".to_owned())),
     };
-    let precision = if gpu.capabilities().f16 && gpu.setup().is_some() { "f16" } else { "f32" };
-    let speed = speed(&gpu);
-    let free = free_memory();
-    let installed = models::installed();
+    let half = device::half(&gpu);
+    let precision = if half { "f16" } else { "f32" };
+    let speed = speed(&gpu, half);
+    let (free, where_from) = match gpu.free_memory() {
+        Some(free) => (Some(free), "the graphics card"),
+        None if gpu.capabilities().kind == AdapterKind::Discrete => (None, "the graphics card"),
+        None => (free_memory(), "the machine"),
+    };
+    let needs: Vec<Need> = Need::of_all(half).into_iter().map(|need| need.against(free)).collect();
     if args.json {
         let value = json!({
             "adapters": report.adapters.iter().map(|a| json!({
@@ -34,7 +39,7 @@ pub fn run(args: &args::Doctor) -> Result<(), Failure> {
             })).collect::<Vec<_>>(),
             "will_run": {"tier": gpu.capabilities().tier.name(), "precision": precision, "gflops": speed},
             "free_memory_bytes": free,
-            "models": installed.iter().map(models::Installed::to_json).collect::<Vec<Value>>(),
+            "models": needs.iter().map(Need::to_json).collect::<Vec<Value>>(),
             "advice": report.advice,
         });
         return report::print(&format!("{value}\n"));
@@ -45,40 +50,82 @@ pub fn run(args: &args::Doctor) -> Result<(), Failure> {
     }
     let tier = gpu.capabilities().tier;
     text.push_str(&format!("what will run: tier {tier}, {precision}, about {speed:.0} GFLOP/s in matrix products\n"));
-    if let Some(free) = free {
-        text.push_str(&format!("free memory: {}\n", Bytes(free)));
-    }
-    text.push_str("models:\n");
-    for model in &installed {
-        // Staged: the largest network at a time, and half as much again for activations.
-        let need = model.largest * 3 / 2;
-        let fits = free.is_none_or(|free| need <= free);
-        let verdict = if fits { "fits" } else { "does not fit: use --precision f16 or a smaller model" };
-        text.push_str(&format!("  {:<22} needs about {}: {verdict}\n", model.name, Bytes(need)));
-    }
-    if installed.is_empty() {
-        text.push_str("  none; `maquette models` says how to get one\n");
-    }
-    if places::has_embedded() {
-        text.push_str("  (the model `mini` is inside the program)\n");
+    let amount = free.map_or("not told by its driver".to_owned(), |free| Bytes(free).to_string());
+    text.push_str(&format!("free memory of {where_from}: {amount}\nmodels:\n"));
+    for need in &needs {
+        text.push_str(&format!("  {:<22} needs about {}: {}\n", need.name, Bytes(need.bytes), need.verdict()));
     }
     report::print(&text)
 }
 
-/// Billions of floating-point operations a second in products of 512×512 f32 matrices, measured for two seconds at most.
-fn speed(gpu: &Gpu) -> f64 {
+/// Memory that a model needs here.
+struct Need {
+    name: String,
+    folder: Option<String>,
+    bytes: u64,
+    /// Whether that is free; `None` where nobody knows how much is.
+    fits: Option<bool>,
+}
+
+impl Need {
+    /// One for each model that can run: those installed, and the one inside the program.
+    fn of_all(half: bool) -> Vec<Self> {
+        // Staged: one network at a time, and half as much again for what it computes. Its f32 encoder counts in full.
+        let need = |largest: u64| largest * 3 / 2;
+        let mut needs: Vec<Self> = models::installed()
+            .into_iter()
+            .map(|model| {
+                let folder = Some(model.folder.display().to_string());
+                Self { bytes: need(model.largest_in_memory(half)), name: model.name, folder, fits: None }
+            })
+            .collect();
+        if places::has_embedded() && !needs.iter().any(|need| need.name == places::EMBEDDED) {
+            let sizes = places::embedded_networks().map(|(name, w)| models::bytes_in_memory(name, &w, half));
+            let bytes = need(sizes.max().unwrap_or(0));
+            needs.push(Self { name: places::EMBEDDED.to_owned(), folder: None, bytes, fits: None });
+        }
+        needs
+    }
+
+    fn against(self, free: Option<u64>) -> Self {
+        Self { fits: free.map(|free| self.bytes <= free), ..self }
+    }
+
+    fn verdict(&self) -> &'static str {
+        match self.fits {
+            Some(true) => "fits",
+            Some(false) => "does not fit: use --precision q8, another adapter, --tier cpu or a smaller model",
+            None => "compare with what the card has",
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        json!({"name": self.name, "folder": self.folder, "need_bytes": self.bytes, "fits": self.fits})
+    }
+}
+
+/// Billions of floating-point operations a second in products of 512×512 matrices, in the precision that will run, measured for
+/// two seconds.
+fn speed(gpu: &Gpu, half: bool) -> f64 {
     const SIZE: usize = 512;
     let device: &Device = gpu.device();
+    let dtype = if half { DType::F16 } else { DType::F32 };
     let measured = gpu.guard(|| {
-        let a = Tensor::<2>::ones([SIZE, SIZE], device) * (1.0 / SIZE as f32);
-        let (mut x, mut count, begun) = (a.clone(), 0u32, Instant::now());
-        while begun.elapsed() < MEASURE && count < 2000 {
-            for _ in 0..8 {
-                x = x.matmul(a.clone());
-                count += 1;
+        let a = Tensor::<2>::full([SIZE, SIZE], 1.0 / SIZE as f32, (device, dtype));
+        let mut x = a.clone();
+        let mut products = |count: u32| {
+            for _ in 0..count {
+                x = x.clone().matmul(a.clone());
             }
             // The read-back waits for the work.
             let _ = x.clone().slice([0..1, 0..1]).into_data();
+        };
+        // The first ones compile and choose kernels.
+        products(2);
+        let (mut count, begun) = (0u32, Instant::now());
+        while begun.elapsed() < MEASURE {
+            products(16);
+            count += 16;
         }
         f64::from(count) * 2.0 * (SIZE as f64).powi(3) / begun.elapsed().as_secs_f64() / 1e9
     });

@@ -1,5 +1,6 @@
 //! `maquette generate`.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,8 +11,8 @@ use maquette::maquette_mesh::glb::{GlbOptions, TextureFormat};
 use maquette::preview::{self, Subject};
 use maquette::{
     Asset, CancelToken, Control, Cutout, CutoutOptions, DecodeOptions, Error, Event, GenerateOptions, Generated, Gpu,
-    MaskPolicy, Matting, ModelSource, MultiImage, Noise, PipelineOptions, Residency, Sampling, SurfaceOptions,
-    TrellisImageTo3d, Unwrap, build_asset, files, stage_files,
+    MaskPolicy, Matting, MultiImage, Noise, PipelineOptions, Residency, Sampling, SurfaceOptions, TrellisImageTo3d,
+    Unwrap, build_asset, files, stage_files,
 };
 use serde_json::{Map, Value, json};
 
@@ -29,7 +30,11 @@ const PREVIEW_FRAMES: u32 = 36;
 struct Job {
     pictures: Vec<PathBuf>,
     outputs: Vec<PathBuf>,
+    preview: Option<PathBuf>,
+    cutout: Option<PathBuf>,
     seed: u64,
+    /// What tells this job from the others of the command: the picture's name, the seed, or both. Empty for a single job.
+    tag: String,
 }
 
 pub fn run(args: &Generate) -> Result<(), Failure> {
@@ -58,11 +63,14 @@ impl<'a> Session<'a> {
         let files = RunFiles::open(args.dump.as_deref(), args.resume.as_deref())?;
         let (model, model_note) = places::model(args.model.model.as_deref())?;
         let (gpu, gpu_note) = device::open(&args.device)?;
-        for note in [gpu_note, model_note].into_iter().flatten() {
+        let budget = args.device.vram_budget.as_ref().filter(|_| gpu.setup().is_none());
+        let budget_note =
+            budget.map(|_| "--vram-budget limits graphics memory, and the processor uses none".to_owned());
+        for note in [gpu_note, model_note, budget_note].into_iter().flatten() {
             reporter.say(&note);
         }
         let control = control(args, &reporter, &gpu)?;
-        let precision = device::precision(args.model.precision, &gpu, || is_packed(&*model))?;
+        let precision = device::precision(args.model.precision, &gpu, &*model)?;
         let several = args.each || args.variants > 1;
         // With a budget the weights of a finished stage go, whatever comes next.
         let residency =
@@ -95,10 +103,9 @@ impl<'a> Session<'a> {
         for path in &job.outputs {
             written.extend(write_output(path, &asset, &generated.gaussians, &glb)?);
         }
-        if let Some(path) = &self.args.preview {
-            let path = variant_path(path, job.seed, self.args.variants);
-            files::write(&path, &draw(&path, &asset, &self.control)?)?;
-            written.push(path);
+        if let Some(path) = &job.preview {
+            files::write(path, &draw(path, &asset, &self.control)?)?;
+            written.push(path.clone());
         }
         self.reporter.clear();
         self.tell(&written, &asset, voxels_note, begun)
@@ -106,14 +113,14 @@ impl<'a> Session<'a> {
 
     /// From pictures (or saved stages) to what was decoded; saves every stage as soon as it is there.
     async fn generate(&self, job: &Job, options: &GenerateOptions) -> Result<Generated, Failure> {
-        let (p, control, files) = (&self.pipeline, &self.control, &self.files);
-        files.save("run.json", || self.extras(job).to_string().into_bytes())?;
+        let (p, control, files) = (&self.pipeline, &self.control, &self.files.of_job(&job.tag)?);
+        files.save("run.json", || Value::from(self.extras(job)).to_string().into_bytes())?;
         let condition = match files.load("condition.safetensors", stage_files::read_condition)? {
             Some(value) => value,
             None => {
                 let mut pictures = Vec::with_capacity(job.pictures.len());
                 for (i, path) in job.pictures.iter().enumerate() {
-                    let cutout = self.cutout(path, i).await?;
+                    let cutout = self.cutout(job, path, i).await?;
                     let prepared = cutout.prepared(p.picture_side())?;
                     let png = maquette::maquette_image::encode_png(&prepared)?;
                     files.save(&format!("prepared-{i}.png"), || png)?;
@@ -146,7 +153,7 @@ impl<'a> Session<'a> {
         Ok(Generated { gaussians, mesh })
     }
 
-    async fn cutout(&self, path: &Path, index: usize) -> Result<Cutout, Failure> {
+    async fn cutout(&self, job: &Job, path: &Path, index: usize) -> Result<Cutout, Failure> {
         let args = self.args;
         let file = files::read(path)?;
         let policy = if args.force { MaskPolicy::Force } else { MaskPolicy::Refuse };
@@ -162,9 +169,8 @@ impl<'a> Session<'a> {
             (None, true) => Cutout::with_background(&file, &look)?,
             (None, false) => Cutout::matted(&file, &self.matting, &look, &self.control).await?,
         };
-        if let Some(target) = &args.save_cutout {
-            let target = if index == 0 { target.clone() } else { numbered(target, index) };
-            files::write(&target, &cutout.to_png()?)?;
+        if let Some(target) = &job.cutout {
+            files::write(&numbered(target, index), &cutout.to_png()?)?;
         }
         for note in &cutout.notes {
             self.reporter.say(&format!("{}: {note}", path.display()));
@@ -199,10 +205,7 @@ impl<'a> Session<'a> {
 
     fn glb_options(&self, job: &Job, faces: usize) -> GlbOptions {
         let args = self.args;
-        let mut extras = match self.extras(job) {
-            Value::Object(map) => map,
-            _ => Map::new(),
-        };
+        let mut extras = self.extras(job);
         extras.insert("decoded_faces".into(), faces.into());
         GlbOptions {
             texture_format: match args.texture_format {
@@ -219,21 +222,13 @@ impl<'a> Session<'a> {
     }
 
     /// What is needed to make the result again.
-    fn extras(&self, job: &Job) -> Value {
-        let sampling = |s: &Sampling| json!({"steps": s.steps, "guidance": s.guidance, "interval": s.interval, "rescale_t": s.rescale_t});
-        json!({
-            "model": self.pipeline.model().name(),
-            "seed": if self.args.noise.is_some() { Value::Null } else { job.seed.into() },
-            "structure": sampling(&self.options.structure),
-            "latent": sampling(&self.options.latent),
-            "multi": match self.options.multi {
-                MultiImage::Stochastic => "stochastic",
-                MultiImage::MultiDiffusion => "multidiffusion",
-            },
-            "faces": self.args.faces,
-            "texture_size": self.args.texture_size,
-            "tier": self.pipeline.gpu().capabilities().tier.name(),
-        })
+    fn extras(&self, job: &Job) -> Map<String, Value> {
+        let mut options = self.options.clone();
+        if let Noise::Seed(seed) = &mut options.noise {
+            *seed = job.seed;
+        }
+        let (p, args) = (&self.pipeline, self.args);
+        export::provenance(&p.model().name(), p.gpu().capabilities().tier, &options, args.faces, args.texture_size)
     }
 
     fn tell(&self, written: &[PathBuf], asset: &Asset, gaussians: usize, begun: Instant) -> Result<(), Failure> {
@@ -281,11 +276,6 @@ fn control(args: &Generate, reporter: &Arc<Reporter>, gpu: &Gpu) -> Result<Contr
         }
         reporter.event(event);
     }))
-}
-
-fn is_packed(model: &dyn ModelSource) -> Result<bool, Failure> {
-    let (_, weights) = model.network("slat_flow_model")?;
-    Ok(weights.names().into_iter().filter_map(|name| weights.info(name)).any(|info| info.dtype.is_packed()))
 }
 
 fn generate_options(args: &Generate) -> Result<GenerateOptions, Failure> {
@@ -342,22 +332,53 @@ fn jobs(args: &Generate) -> Result<Vec<Job>, Failure> {
         vec![args.images.clone()]
     };
     let mut jobs = Vec::new();
+    let mut names = HashSet::new();
     for group in groups {
         for path in &group {
             // Opened again later; here only to say what is wrong before anything is loaded.
             files::read(path)?;
         }
         for seed in (0..u64::from(args.variants)).map(|n| args.seed.wrapping_add(n)) {
-            let outputs = outputs(args, &group);
-            let outputs: Vec<PathBuf> = outputs.iter().map(|p| variant_path(p, seed, args.variants)).collect();
-            let extra = args.preview.iter().map(|p| variant_path(p, seed, args.variants));
-            for path in outputs.iter().cloned().chain(extra).chain(args.save_cutout.clone()) {
+            let job = job(args, &group, seed);
+            let cutouts = job.cutout.iter().flat_map(|path| (0..group.len()).map(|i| numbered(path, i)));
+            for path in job.outputs.iter().chain(&job.preview).cloned().chain(cutouts) {
                 files::check_target(&path, args.overwrite)?;
+                // One would replace the other.
+                if !names.insert(path.clone()) {
+                    let expected =
+                        "a name of its own for every file (pictures with --each need different names)".to_owned();
+                    let found = format!("{} twice", path.display());
+                    return Err(Error::Option { option: "results", expected, found }.into());
+                }
             }
-            jobs.push(Job { pictures: group.clone(), outputs, seed });
+            jobs.push(job);
         }
     }
     Ok(jobs)
+}
+
+/// One object's files. With several, names that are not made from the picture's anyway get it (with `--each`), and the seed (with
+/// `--variants`), before their ending.
+fn job(args: &Generate, group: &[PathBuf], seed: u64) -> Job {
+    let stem = group.first().and_then(|p| p.file_stem()).map_or_else(|| "object".into(), |s| s.to_string_lossy());
+    let seed_tag = if args.variants > 1 { seed.to_string() } else { String::new() };
+    let picture_tag = if args.each { stem.to_string() } else { String::new() };
+    let words =
+        [picture_tag.as_str(), seed_tag.as_str()].map(|w| if w.is_empty() { String::new() } else { format!("-{w}") });
+    let tagged = |path: &PathBuf| inserted(path, &words.concat());
+    let main = match (&args.output, args.each) {
+        (Some(folder), true) => folder.join(format!("{stem}.glb")),
+        (Some(file), false) => file.clone(),
+        (None, _) => PathBuf::from(format!("{stem}.glb")),
+    };
+    Job {
+        pictures: group.to_vec(),
+        outputs: std::iter::once(inserted(&main, &words[1])).chain(args.also.iter().map(tagged)).collect(),
+        preview: args.preview.as_ref().map(tagged),
+        cutout: args.save_cutout.as_ref().map(tagged),
+        seed,
+        tag: words.concat().trim_start_matches('-').to_owned(),
+    }
 }
 
 /// Pictures named, and those in folders named.
@@ -384,23 +405,9 @@ fn pictures(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-fn outputs(args: &Generate, group: &[PathBuf]) -> Vec<PathBuf> {
-    let stem = group.first().and_then(|p| p.file_stem()).map_or_else(|| "object".into(), |s| s.to_string_lossy());
-    let main = match (&args.output, args.each) {
-        (Some(folder), true) => folder.join(format!("{stem}.glb")),
-        (Some(file), false) => file.clone(),
-        (None, _) => PathBuf::from(format!("{stem}.glb")),
-    };
-    std::iter::once(main).chain(args.also.iter().cloned()).collect()
-}
-
-/// `name-seed.glb` where several seeds are made.
-fn variant_path(path: &Path, seed: u64, variants: u32) -> PathBuf {
-    if variants <= 1 { path.to_owned() } else { inserted(path, &format!("-{seed}")) }
-}
-
+/// The file of the picture of that index: the first has the plain name.
 fn numbered(path: &Path, index: usize) -> PathBuf {
-    inserted(path, &format!("-{index}"))
+    if index == 0 { path.to_owned() } else { inserted(path, &format!("-{index}")) }
 }
 
 /// Puts a word before the ending.
@@ -442,8 +449,9 @@ mod tests {
 
     #[test]
     fn seeds_go_before_the_whole_ending() {
-        assert_eq!(variant_path(Path::new("a/b.mesh.ply"), 7, 2), Path::new("a/b-7.mesh.ply"));
-        assert_eq!(variant_path(Path::new("a/b.glb"), 7, 1), Path::new("a/b.glb"));
+        assert_eq!(inserted(Path::new("a/b.mesh.ply"), "-7"), Path::new("a/b-7.mesh.ply"));
+        assert_eq!(inserted(Path::new("a/b.glb"), ""), Path::new("a/b.glb"));
+        assert_eq!(numbered(Path::new("a/b.png"), 2), Path::new("a/b-2.png"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod device;
 mod doctor;
+mod fetch;
 mod generate;
 mod info;
 mod interrupt;
@@ -22,7 +23,20 @@ use clap::{CommandFactory, Parser};
 use args::{Cli, Command};
 use report::Failure;
 
+/// Vulkan's software rasteriser looks for a display when it starts, and complains on standard error where this variable is not set
+/// (in containers, over SSH). No display is used, so any folder will do.
+#[cfg(target_os = "linux")]
+fn set_runtime_folder() {
+    const NAME: &str = "XDG_RUNTIME_DIR";
+    if !std::env::var_os(NAME).is_some_and(|folder| std::path::Path::new(&folder).is_absolute()) {
+        // SAFETY: `main` calls this before anything else, so there is no other thread that could read the environment.
+        unsafe { std::env::set_var(NAME, std::env::temp_dir()) };
+    }
+}
+
 fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    set_runtime_folder();
     let cli = Cli::parse();
     let json = wants_json(&cli.command);
     report::install();

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use maquette::Precision;
+use maquette::maquette_weights::Checkpoint;
 use maquette_gpu::Bytes;
 use serde_json::{Value, json};
 
 use crate::args::{Models, ModelsAction};
-use crate::places::{self, KNOWN};
+use crate::places::{self, KNOWN, known};
 use crate::report::{self, Failure};
+use crate::{fetch, places::Known};
 
 /// A model folder that is there.
 #[derive(Debug)]
@@ -16,31 +19,53 @@ pub struct Installed {
     pub folder: PathBuf,
     /// Bytes of all its weights.
     pub bytes: u64,
-    /// Bytes of its largest weights file.
-    pub largest: u64,
+    files: Vec<PathBuf>,
+}
+
+/// Bytes that a network takes on a device. The encoder always runs in f32.
+pub fn bytes_in_memory(name: &str, weights: &Checkpoint, half: bool) -> u64 {
+    let precision = if half && !name.contains("dinov2") { Precision::F16 } else { Precision::F32 };
+    weights.infos().map(|info| precision.bytes_of(info)).sum()
 }
 
 impl Installed {
+    fn read(name: String, folder: PathBuf) -> Self {
+        let mut files = Vec::new();
+        weights(&folder, 3, &mut files);
+        let bytes = files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
+        Self { name, folder, bytes, files }
+    }
+
+    /// Bytes that its largest network takes on a device.
+    pub fn largest_in_memory(&self, half: bool) -> u64 {
+        let size = |path: &PathBuf| match Checkpoint::open(path) {
+            Ok(weights) => bytes_in_memory(&path.to_string_lossy(), &weights, half),
+            // A file that cannot be read says so when it is used.
+            Err(_) => path.metadata().map_or(0, |m| m.len()),
+        };
+        self.files.iter().map(size).max().unwrap_or(0)
+    }
+
     pub fn to_json(&self) -> Value {
         json!({
             "name": self.name, "folder": self.folder.display().to_string(), "bytes": self.bytes,
-            "licence": licence(&self.name), "largest_network_bytes": self.largest,
+            "licence": licence(&self.name),
         })
     }
 }
 
 fn licence(name: &str) -> Option<&'static str> {
-    KNOWN.iter().find(|(known, ..)| *known == name).map(|(.., licence)| *licence)
+    known(name).map(|known| known.licence)
 }
 
-/// Sizes of the weights below a folder.
-fn sizes(folder: &Path, depth: u32, found: &mut Vec<u64>) {
+/// The weights files below a folder.
+fn weights(folder: &Path, depth: u32, found: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for path in entries.filter_map(|e| e.ok().map(|e| e.path())) {
         if path.is_dir() && depth > 0 {
-            sizes(&path, depth - 1, found);
+            weights(&path, depth - 1, found);
         } else if path.extension().is_some_and(|e| e == "safetensors" || e == "pth") {
-            found.extend(path.metadata().map(|m| m.len()));
+            found.push(path);
         }
     }
 }
@@ -54,13 +79,15 @@ pub fn installed() -> Vec<Installed> {
         folders.sort();
         for folder in folders.into_iter().filter(|f| f.join("pipeline.json").is_file()) {
             let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            if found.iter().any(|m| m.name == name) {
-                continue;
+            if !found.iter().any(|m| m.name == name) {
+                found.push(Installed::read(name, folder));
             }
-            let mut all = Vec::new();
-            sizes(&folder, 3, &mut all);
-            let (bytes, largest) = (all.iter().sum(), all.iter().copied().max().unwrap_or(0));
-            found.push(Installed { name, folder, bytes, largest });
+        }
+    }
+    // Those in the hub cache, whoever fetched them.
+    for Known { name, .. } in &KNOWN {
+        if let Some(folder) = places::find(name).filter(|_| !found.iter().any(|m| m.name == *name)) {
+            found.push(Installed::read((*name).to_owned(), folder));
         }
     }
     found
@@ -68,7 +95,7 @@ pub fn installed() -> Vec<Installed> {
 
 pub fn run(args: &Models) -> Result<(), Failure> {
     if let Some(ModelsAction::Fetch { name }) = &args.action {
-        return fetch(name);
+        return fetch::run(name, args.json);
     }
     let installed = installed();
     if args.json {
@@ -94,8 +121,8 @@ pub fn run(args: &Models) -> Result<(), Failure> {
         let size = Bytes(places::embedded_bytes()).to_string();
         text.push_str(&format!("{:<22} {size:>10}  {licence}\n    inside this program\n", places::EMBEDDED));
     }
-    for (name, what, licence) in KNOWN {
-        let there = installed.iter().any(|m| m.name == name) || (name == places::EMBEDDED && places::has_embedded());
+    for Known { name, what, licence, .. } in &KNOWN {
+        let there = installed.iter().any(|m| m.name == *name) || (*name == places::EMBEDDED && places::has_embedded());
         if !there {
             text.push_str(&format!("{name:<22} {:>10}  {licence}\n    {what}; `maquette models fetch {name}`\n", "-"));
         }
@@ -105,18 +132,4 @@ pub fn run(args: &Models) -> Result<(), Failure> {
         text.push_str(&format!("    {}\n", root.display()));
     }
     report::print(&text)
-}
-
-fn fetch(name: &str) -> Result<(), Failure> {
-    if places::find(name).is_some() || (name == places::EMBEDDED && places::has_embedded()) {
-        return report::print(&format!("{name} is installed already\n"));
-    }
-    let Some(target) = places::roots().pop().filter(|_| KNOWN.iter().any(|(known, ..)| *known == name)) else {
-        let tried = KNOWN.iter().map(|(known, ..)| PathBuf::from(known)).collect();
-        return Err(maquette::Error::ModelNotFound { name: name.to_owned(), tried }.into());
-    };
-    report::print(&format!(
-        "Downloading is the work of the weights tool, which resumes and checks what it gets:\n\n    maquette-weights fetch {name} {}\n",
-        target.join(name).display()
-    ))
 }

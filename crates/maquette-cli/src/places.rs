@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use maquette::maquette_weights::{Checkpoint, hub::cache_folder};
 use maquette::{Error, FolderModel, MemoryModel, ModelSource, SearchPlaces};
 
 use crate::report::Failure;
@@ -12,11 +13,56 @@ include!(concat!(env!("OUT_DIR"), "/embedded_model.rs"));
 /// The model that is inside the program.
 pub const EMBEDDED: &str = "mini";
 
-/// Models that may be installed, best first: folder name, what it is, licence.
-pub const KNOWN: [(&str, &str, &str); 2] = [
-    ("trellis-image-large", "Microsoft's TRELLIS-image-large, 1.2 billion parameters", "MIT"),
-    ("mini", "small model of this project, trained on procedural objects", "MIT OR Apache-2.0"),
+/// A model that has a name of its own.
+#[derive(Debug)]
+pub struct Known {
+    /// The name, and that of its folder where it lies in one.
+    pub name: &'static str,
+    /// What it is.
+    pub what: &'static str,
+    /// Its licence.
+    pub licence: &'static str,
+    /// The hub's repository that has it.
+    pub repository: Option<&'static str>,
+    /// Repository and file of its image encoder, where the model's own repository has none.
+    pub encoder: Option<(&'static str, &'static str)>,
+}
+
+/// The models, best first.
+pub const KNOWN: [Known; 2] = [
+    Known {
+        name: "trellis-image-large",
+        what: "Microsoft's TRELLIS-image-large, 1.2 billion parameters",
+        licence: "MIT",
+        repository: Some("microsoft/TRELLIS-image-large"),
+        // The authors' own file is not on the hub; timm's has the same weights under slightly other names.
+        encoder: Some(("timm/vit_large_patch14_reg4_dinov2.lvd142m", "model.safetensors")),
+    },
+    Known {
+        name: EMBEDDED,
+        what: "small model of this project, trained on procedural objects",
+        licence: "MIT OR Apache-2.0",
+        repository: None,
+        encoder: None,
+    },
 ];
+
+/// What is known of a model by its name, or by its repository on the hub.
+pub fn known(name: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.name == name || known.repository == Some(name))
+}
+
+/// An environment variable, as far as it is text.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The newest snapshot of a repository in the hub cache.
+fn snapshot(repository: &str) -> Option<PathBuf> {
+    let folder = cache_folder(&variable)?.join(format!("models--{}", repository.replace('/', "--")));
+    let commit = std::fs::read_to_string(folder.join("refs/main")).ok()?;
+    Some(folder.join("snapshots").join(commit.trim()))
+}
 
 /// Folders that hold model folders, in the order in which they are searched.
 pub fn roots() -> Vec<PathBuf> {
@@ -36,7 +82,15 @@ pub fn roots() -> Vec<PathBuf> {
 
 /// Where a model of that name would be used from.
 pub fn find(name: &str) -> Option<PathBuf> {
-    roots().into_iter().map(|root| root.join(name)).find(|folder| folder.join("pipeline.json").is_file())
+    let repository = known(name).map_or(Some(name).filter(|n| n.contains('/')), |known| known.repository);
+    let fetched = repository.and_then(snapshot);
+    let folders = roots().into_iter().map(|root| root.join(name)).chain(fetched);
+    folders.into_iter().find(|folder| folder.join("pipeline.json").is_file())
+}
+
+/// The folder in which files of models are put that the program itself gets.
+pub fn own_root() -> Option<PathBuf> {
+    roots().pop()
 }
 
 /// Whether the program was built with a model inside.
@@ -47,6 +101,12 @@ pub fn has_embedded() -> bool {
 /// Bytes of the model inside the program.
 pub fn embedded_bytes() -> u64 {
     EMBEDDED_FILES.iter().map(|(_, bytes)| bytes.len() as u64).sum()
+}
+
+/// The networks inside the program: file name and weights.
+pub fn embedded_networks() -> impl Iterator<Item = (&'static str, Checkpoint)> {
+    let weights = EMBEDDED_FILES.iter().filter(|(name, _)| name.ends_with(".safetensors"));
+    weights.filter_map(|(name, bytes)| Some((*name, Checkpoint::from_bytes(*bytes).ok()?)))
 }
 
 fn embedded() -> Result<Arc<dyn ModelSource>, Failure> {
@@ -61,20 +121,17 @@ fn open(folder: &Path) -> Result<Arc<dyn ModelSource>, Failure> {
         .flat_map(|entries| entries.filter_map(|e| e.ok().map(|e| e.path())))
         .filter(|path| path.is_dir())
         .collect();
-    let hub_cache = std::env::var_os("HF_HOME")
-        .map(|home| PathBuf::from(home).join("hub"))
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/huggingface/hub")));
-    Ok(Arc::new(FolderModel::open(folder, SearchPlaces { siblings, hub_cache })?))
+    Ok(Arc::new(FolderModel::open(folder, SearchPlaces { siblings, hub_cache: cache_folder(&variable) })?))
 }
 
 /// The model that is asked for, or the best one there is. Also says which, where nobody asked.
 pub fn model(asked: Option<&str>) -> Result<(Arc<dyn ModelSource>, Option<String>), Failure> {
     let Some(name) = asked else {
-        for (name, what, _) in KNOWN {
+        for Known { name, what, .. } in &KNOWN {
             if let Some(folder) = find(name) {
                 return Ok((open(&folder)?, Some(format!("model {name}: {what} ({})", folder.display()))));
             }
-            if name == EMBEDDED && has_embedded() {
+            if *name == EMBEDDED && has_embedded() {
                 let note = format!("model {name}: {what}; no larger one is installed (see `maquette models`)");
                 return Ok((embedded()?, Some(note)));
             }

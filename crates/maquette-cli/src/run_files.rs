@@ -26,6 +26,16 @@ impl RunFiles {
         Ok(Self { dump: dump.map(Path::to_owned), resume: resume.map(Path::to_owned) })
     }
 
+    /// The files of one of several jobs: a folder of its own below these. The same files where there is one job only.
+    pub fn of_job(&self, tag: &str) -> Result<Self, Failure> {
+        let below = |folder: &PathBuf| if tag.is_empty() { folder.clone() } else { folder.join(tag) };
+        let dump = self.dump.as_ref().map(below);
+        if let Some(folder) = &dump {
+            std::fs::create_dir_all(folder).map_err(|e| Error::io("write", folder, e))?;
+        }
+        Ok(Self { dump, resume: self.resume.as_ref().map(below) })
+    }
+
     /// Saves a file of the run, if stages are saved.
     pub fn save(&self, name: &str, bytes: impl FnOnce() -> Vec<u8>) -> Result<(), Failure> {
         match &self.dump {

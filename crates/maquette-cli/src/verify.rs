@@ -3,16 +3,16 @@
 use maquette::verify::{Bound, BuiltinGoldens, GoldenFiles, GoldenFolder, Row, Verdict, VerifyOptions, verify};
 use maquette::{Error, Precision};
 
-use crate::args::{PrecisionArg, Verify};
+use crate::args::{DtypeArg, Verify};
 use crate::device;
 use crate::report::{self, Failure};
 
 pub fn run(args: &Verify) -> Result<(), Failure> {
     let (gpu, note) = device::open(&args.device)?;
     let precision = match args.dtype {
-        // The definition is what is checked unless something else is asked for.
-        PrecisionArg::Auto => Precision::F32,
-        asked => device::precision(asked, &gpu, || Ok(false))?,
+        DtypeArg::F32 => Precision::F32,
+        DtypeArg::F16 if device::half(&gpu) => Precision::F16,
+        DtypeArg::F16 => return Err(device::no_half()),
     };
     let files: Box<dyn GoldenFiles> = match &args.goldens {
         Some(folder) => Box::new(GoldenFolder::new(folder)),

@@ -7,21 +7,12 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{goldens, listing, maquette, run, stderr};
+use common::{deviation, goldens, listing, maquette, run, stderr};
 use maquette::maquette_weights::{Checkpoint, TensorSource};
 use tempfile::tempdir;
 
 fn reference() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens/cli/end_to_end.safetensors")
-}
-
-/// ‖found − expected‖ / ‖expected‖.
-fn deviation(found: &[f32], expected: &[f32]) -> f64 {
-    assert_eq!(found.len(), expected.len());
-    let square = |x: f32| f64::from(x) * f64::from(x);
-    let difference: f64 = found.iter().zip(expected).map(|(a, b)| square(a - b)).sum();
-    let size: f64 = expected.iter().map(|b| square(*b)).sum();
-    (difference / size.max(1e-30)).sqrt()
 }
 
 #[test]

@@ -118,7 +118,7 @@ pub enum Error {
         all: usize,
     },
     /// The caller stopped the work.
-    #[error("stopped before the end; no file was written")]
+    #[error("stopped before the end; no result was written")]
     Cancelled,
 }
 

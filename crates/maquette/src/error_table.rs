@@ -45,7 +45,7 @@ classes! {
     MASK_REFUSED = 19 "maquette::picture::mask", "The cut-out would probably give a poor object.", "Do what the message says, or go on with `--force`.";
     OUTPUT_FOLDER = 20 "maquette::output::folder", "The folder to write into does not exist.", "Create it (`mkdir -p`) or choose another with `-o`.";
     OUTPUT_EXISTS = 21 "maquette::output::exists", "A file of that name exists and is not overwritten unasked.", "Choose another name with `-o`, or add `--overwrite`.";
-    DISK_FULL = 22 "maquette::output::full", "The disk has no room for the result. Nothing partial was left behind.", "Free space or write elsewhere; with `--dump DIR` on another disk the computed stages are kept for `--resume DIR`.";
+    DISK_FULL = 22 "maquette::output::full", "The disk, a quota or the system's limit for a file has no room for the result. Nothing partial was left behind.", "Free space or write elsewhere; with `--dump DIR` on another disk the computed stages are kept for `--resume DIR`.";
     OUTPUT_REFUSED = 23 "maquette::output::refused", "The system does not let this program write there.", "Check the permissions of the folder or choose another with `-o`.";
     OUTPUT_FORMAT = 24 "maquette::output::format", "The file's ending names no format that can be written.", "Use .glb, .ply (Gaussians), .mesh.ply, .obj or .stl.";
     USAGE = 2 "maquette::usage", "An option has a value it cannot take, or is missing.", "See `maquette help COMMAND`.";
@@ -53,16 +53,17 @@ classes! {
     MODEL_INCOMPLETE = 31 "maquette::model::incomplete", "The model folder lacks a file or a tensor.", "Fetch the model again; the message names what is missing.";
     MODEL_DAMAGED = 32 "maquette::model::damaged", "A model file is not valid, or its weights do not belong to its description.", "Fetch the file again; `maquette models` shows sizes to compare.";
     MODEL_UNSUPPORTED = 33 "maquette::model::unsupported", "The model is of a kind that this program does not run.", "Choose another model with `--model`.";
+    FETCH_FAILED = 34 "maquette::model::fetch", "The hub, or the way to it, refused a download.", "Check the network, `HF_ENDPOINT` and `HF_TOKEN`, and fetch again: what arrived is kept and taken up.";
     NO_ADAPTER = 40 "maquette::gpu::no_adapter", "No graphics adapter answers the choice.", "`maquette doctor` lists the adapters; `--tier cpu` works without any.";
     GPU_LOST = 41 "maquette::gpu::lost", "The graphics device went away (driver reset, sleep, unplugged).", "Start again; with `--dump DIR` before and `--resume DIR` after, finished stages are not repeated.";
-    GPU_MEMORY = 42 "maquette::gpu::memory", "The GPU or its budget has too little memory.", "Close other programs, lower `--precision` to f16, or run with `--tier cpu`.";
+    GPU_MEMORY = 42 "maquette::gpu::memory", "The GPU or its budget has too little memory.", "Close other programs, lower `--precision` to f16 or q8, raise `--vram-budget`, or run with `--tier cpu`.";
     GPU_REFUSED = 43 "maquette::gpu::refused", "The adapter refused a device, a tier or a command.", "Update the driver; try `--tier base` or `--tier cpu`; report it with `maquette doctor`'s output.";
     NOTHING_GENERATED = 50 "maquette::result::empty", "The network produced no object.", "Try another `--seed`, or a picture in which the object is clearer.";
     MESH_FAILED = 51 "maquette::result::mesh", "Processing the mesh failed.", "Try other `--faces` or `--texture-size`, or `--texture-size 0` for vertex colours.";
     STAGE_FILE = 60 "maquette::resume::stage", "A saved stage is missing something, or belongs to another run.", "Give the folder that `--dump` wrote, or run without `--resume`.";
     SYSTEM = 70 "maquette::system", "The operating system refused something else.", "The message holds the system's own words.";
     VERIFY_FAILED = 71 "maquette::verify", "The numbers computed here differ from the reference.", "Update the driver, or use `--tier base` or `--tier cpu`; report it with `maquette doctor`'s output.";
-    CANCELLED = 130 "maquette::cancelled", "The run was stopped (Ctrl-C).", "Nothing partial was left behind; start again when you like.";
+    CANCELLED = 130 "maquette::cancelled", "The run was stopped (Ctrl-C).", "No partial result was left behind; start again when you like. A download is taken up where it stopped.";
 }
 
 impl Error {
@@ -110,6 +111,7 @@ fn weights(error: &WeightsError) -> &'static ErrorClass {
         WeightsError::NotAModelFolder { .. } | WeightsError::Unresolved { .. } | WeightsError::MissingTensor { .. } => {
             &MODEL_INCOMPLETE
         }
+        WeightsError::Hub { .. } | WeightsError::Offline { .. } => &FETCH_FAILED,
         WeightsError::Unsupported { .. } => &MODEL_UNSUPPORTED,
         WeightsError::Io { source, .. } if source.kind() == ErrorKind::NotFound => &MODEL_INCOMPLETE,
         WeightsError::Io { source, .. } => io("read", source),
@@ -133,7 +135,7 @@ fn gpu(error: &GpuError) -> &'static ErrorClass {
     match error {
         GpuError::NoAdapter { .. } => &NO_ADAPTER,
         GpuError::Lost { .. } => &GPU_LOST,
-        GpuError::OutOfMemory { .. } | GpuError::OverBudget { .. } => &GPU_MEMORY,
+        GpuError::OutOfMemory { .. } | GpuError::OverBudget { .. } | GpuError::BudgetExceeded { .. } => &GPU_MEMORY,
         GpuError::UnknownTier { .. } => &USAGE,
         _ => &GPU_REFUSED,
     }
@@ -146,7 +148,9 @@ fn io(action: &str, source: &std::io::Error) -> &'static ErrorClass {
         ErrorKind::IsADirectory if reading => &INPUT_FOLDER,
         ErrorKind::PermissionDenied if reading => &INPUT_UNREADABLE,
         ErrorKind::NotFound => &OUTPUT_FOLDER,
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::WriteZero => &DISK_FULL,
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge | ErrorKind::WriteZero => {
+            &DISK_FULL
+        }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => &OUTPUT_REFUSED,
         _ => &SYSTEM,
     }

@@ -204,7 +204,10 @@ impl ModelSource for MemoryModel {
     }
 
     fn encoder(&self) -> Result<(DinoConfig, Weights)> {
-        let Some(stem) = &self.pipeline.image_cond_checkpoint else {
+        // As in a folder: a reference of its own, or an encoder's name that is one.
+        let named = self.pipeline.image_cond_model.as_ref().map(|model| model.name());
+        let here = named.filter(|name| self.files.contains_key(&format!("{name}.json")));
+        let Some(stem) = self.pipeline.image_cond_checkpoint.as_deref().or(here) else {
             let encoder = encoder_name(&self.pipeline);
             return Err(Error::EncoderMissing { model: self.name(), encoder, tried: Vec::new() });
         };

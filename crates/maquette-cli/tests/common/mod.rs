@@ -11,7 +11,9 @@ use maquette::maquette_image::{Rgb, Rgba, encode_png};
 pub fn maquette(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_maquette"));
     command.current_dir(folder).env_remove("MAQUETTE_MODELS").env("HOME", folder).env("NO_COLOR", "1");
-    command.env_remove("XDG_DATA_HOME").env_remove("HF_HOME");
+    for name in ["XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "HF_HOME", "HF_HUB_CACHE"] {
+        command.env_remove(name);
+    }
     command
 }
 
@@ -87,4 +89,20 @@ pub fn model_copy(folder: &Path) -> PathBuf {
         }
     }
     folder.join("model")
+}
+
+/// The number of graphics adapters that answer here, software ones included.
+pub fn adapters(folder: &Path) -> usize {
+    let doctor = run(maquette(folder).args(["doctor", "--tier", "cpu", "--json"]));
+    let report: serde_json::Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    report["adapters"].as_array().unwrap().len()
+}
+
+/// ‖found − expected‖ / ‖expected‖.
+pub fn deviation(found: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let difference: f64 = found.iter().zip(expected).map(|(a, b)| square(a - b)).sum();
+    let size: f64 = expected.iter().map(|b| square(*b)).sum();
+    (difference / size.max(1e-30)).sqrt()
 }

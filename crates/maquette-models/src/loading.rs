@@ -219,7 +219,7 @@ impl Scope<'_> {
         let shape = [outputs, inputs];
         if PackedLinear::stays_packed(self.device(), shape) {
             let layer = PackedLinear::from_bytes(data, scales, packing, bias, shape, self.device());
-            return Ok(BlockLinear::Packed(layer, dtype));
+            return Ok(BlockLinear::Packed(Box::new(layer), dtype));
         }
         let values = quant::unpack(form, &shape, data, scales);
         let weight = Tensor::<2>::from_data(TensorData::new(values, shape), (self.device(), DType::F32)).cast(dtype);

@@ -12,7 +12,7 @@ pub enum BlockLinear {
     /// Weights in the torso's type.
     Plain(Linear),
     /// Weights that stay packed in memory, and the torso's type.
-    Packed(PackedLinear, FloatDType),
+    Packed(Box<PackedLinear>, FloatDType),
 }
 
 impl BlockLinear {

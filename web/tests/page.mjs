@@ -241,6 +241,15 @@ export async function pageTests(suite) {
     await visitor.result();
   });
 
+  await visit("a trap in the module ends the run with words, and the next run works", async (visitor, page) => {
+    await visitor.sample();
+    await visitor.make({ steps: 99 });
+    await visitor.notice("maquette::fault");
+    await page.locator("#steps").fill("1");
+    await page.getByRole("button", { name: "Try again" }).click();
+    await visitor.result();
+  });
+
   await visit("a file that is no picture and a poor cut-out are explained, with a way on", async (visitor, page) => {
     await page.locator("#file").setInputFiles({ name: "notes.txt", mimeType: "image/png", buffer: Buffer.from("no picture") });
     await visitor.notice("maquette::picture::format");

@@ -3,7 +3,7 @@
  * once when it asks (the private file system has synchronous reads in workers only).
  */
 import type { Asset, Engine, EngineCutout, EngineModule, Generated } from "./engine-contract";
-import { MaquetteError } from "./failure";
+import { MaquetteError, plain } from "./failure";
 import type { StageShards } from "./pack-protocol";
 import { Channel, type Handlers, Moved } from "./rpc";
 import { busy, privateFolder } from "./shard-store";
@@ -208,6 +208,12 @@ function moved(files: { name: string; bytes: Uint8Array }[]) {
   const copies = files.map(({ name, bytes }) => ({ name, bytes: new Uint8Array(bytes) }));
   return new Moved(copies, copies.map(({ bytes }) => bytes.buffer));
 }
+
+// A trap of the WASM machine inside a promise leaves that promise open for ever; only this tells of it.
+self.addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  page.notify("fault", plain(event.reason));
+});
 
 page.onnotice = (name) => {
   if (name !== "cancel") return;

@@ -1,6 +1,6 @@
 /** The engine as a page sees it: one object, promises, progress, abort signals. */
 import type { EngineEvent, Facts, Health } from "./engine-contract";
-import { CANCELLED, cancelled, DEVICE_LOST, FAULT, MaquetteError, plain } from "./failure";
+import { CANCELLED, cancelled, DEVICE_LOST, FAULT, fromPlain, MaquetteError, plain, type PlainFailure } from "./failure";
 import { Pack } from "./pack";
 import type { DownloadProgress } from "./pack-protocol";
 import type { Cutout, Model, ModelFile, ModelFormat } from "./results";
@@ -169,6 +169,10 @@ export class Maquette {
   #live(): Life {
     if (this.#life) return this.#life;
     const { worker, channel } = spawn((error) => this.#lose(life, error));
+    channel.onnotice = (name, value) => {
+      if (name === "event") this.#progress?.(value as EngineEvent);
+      if (name === "fault") this.#lose(life, fromPlain(value as PlainFailure));
+    };
     const { tier, precision, limits, features, engine, matting } = this.#settings;
     const ports = new MessageChannel();
     this.pack.connect(ports.port1);
@@ -229,9 +233,6 @@ export class Maquette {
     try {
       await this.pack.open();
       return await this.#work(signal, async (life) => {
-        life.channel.onnotice = (name, value) => {
-          if (name === "event") onProgress?.(value as EngineEvent);
-        };
         const made = await decoded(life, JSON.stringify(sampling));
         const built = await life.channel.call<{ triangles: number; health: Health }>("asset", [made.id, JSON.stringify(surface)]);
         return model({ life, id: made.id }, made.gaussians, built.triangles, built.health);

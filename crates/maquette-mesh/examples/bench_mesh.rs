@@ -1,5 +1,6 @@
 //! Times the CPU side from decoded voxels to GLB, one core: `cargo run --release -p maquette-mesh --example bench_mesh`.
 //!
+//! `--large` reduces two million faces, `--holes FILE.ply` fills holes, `--distance ORIGINAL REDUCED...` compares files.
 //! The scene is a bumpy torus knot of latent voxels at 64³, each with its 4³ fine voxels, as a mesh decoder returns them.
 
 use std::sync::OnceLock;
@@ -81,6 +82,36 @@ fn compare(files: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+/// A bumpy torus of 20,000 faces with holes of many sizes, filled; the open mesh is written for others to fill.
+fn holes(file: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let mut mesh = shapes::torus(125, 80, 0.3, 0.12);
+    mesh.positions.iter_mut().for_each(|p| {
+        let s = 1.0 + 0.02 * (31.0 * p[0]).sin() * (29.0 * p[1]).cos() * (37.0 * p[2]).sin();
+        *p = p.map(|x| x * s);
+    });
+    let whole = mesh.clone();
+    // Balls of growing size around every 400th corner.
+    let centres: Vec<([f32; 3], f32)> =
+        mesh.positions.iter().step_by(400).enumerate().map(|(n, p)| (*p, 0.01 + 0.001 * n as f32)).collect();
+    let inside = |p: [f32; 3]| centres.iter().any(|(c, r)| (0..3).map(|k| (p[k] - c[k]).powi(2)).sum::<f32>() < r * r);
+    mesh.faces.retain(|f| !f.iter().any(|v| inside(whole.positions[*v as usize])));
+    let (mesh, _) = clean(&mesh)?;
+    std::fs::write(file, mesh_ply::write(&mesh, UpAxis::Z)?)?;
+    let (filled, count) = timed("fill holes", || fill_holes(&mesh, &HoleOptions { max_edges: 250, refine: true }))?;
+    std::fs::write(format!("{file}.ours.ply"), mesh_ply::write(&filled, UpAxis::Z)?)?;
+    let report = health(&filled, &HealthContext::default())?;
+    println!(
+        "{} faces, {count} holes filled, {} faces then, {} open edges",
+        mesh.faces.len(),
+        filled.faces.len(),
+        report.boundary_edges
+    );
+    let (volume, distance) = (filled.volume() / whole.volume(), mesh_distance(&whole, &filled)?);
+    println!("volume x {volume:.5}, Hausdorff {:.5}, rms {:.6}", distance.hausdorff, distance.rms);
+    std::fs::write(format!("{file}.whole.ply"), mesh_ply::write(&whole, UpAxis::Z)?)?;
+    Ok(())
+}
+
 /// Two million faces down to twenty thousand.
 fn large() -> Result<(), Box<dyn std::error::Error>> {
     let mesh = shapes::sphere(1001, 1000, 0.5);
@@ -96,6 +127,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     match arguments.first().map(String::as_str) {
         Some("--distance") => return compare(&arguments[1..]),
         Some("--large") => return large(),
+        Some("--holes") => return holes(arguments.get(1).ok_or("--holes FILE.ply")?),
         _ => {}
     }
     let coords = coordinates(20_000);

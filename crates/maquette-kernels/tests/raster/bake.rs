@@ -7,8 +7,10 @@ use maquette_kernels::bake::{
     BakePlan, BakeProgress, BakedTexture, LEAST_SEEN, Observations, PassPlan, sample_texture,
 };
 use maquette_kernels::mesh_raster::{CoordinatePictures, FacePictures, Faces, rasterise, transform_corners};
+use maquette_mesh::TriangleMesh;
 use maquette_mesh::bake::{
-    FloatTexture, MipTexture, Observation, photometric_gradient, photometric_loss, total_variation,
+    FloatTexture, MipTexture, Observation, ProjectionView, TexelMap, back_project, dilate, photometric_gradient,
+    photometric_loss, total_variation,
 };
 use maquette_mesh::camera::{Matrix4, OrbitCamera, multiply};
 use maquette_mesh::raster_mesh::UvImage;
@@ -240,6 +242,43 @@ fn sixteen_passes_come_to_the_loss_of_the_references_2500_steps() {
         // Beyond 45 dB the difference is below a byte's step.
         assert!(psnr[0] >= (psnr[1] - 0.3).min(45.0), "noise {noise}: PSNR {psnr:?}");
         assert_eq!(told.len(), 16);
+    }
+}
+
+/// The fast mode on the same pictures.
+fn back_projected(observed: &Observed, views: std::ops::Range<u32>, count: u32, size: usize) -> FloatTexture {
+    let torus = torus();
+    let mut mesh = TriangleMesh::new(torus.positions, torus.faces);
+    mesh.uvs = torus.uvs;
+    let drawn = block_on(observed.pictures.download()).expect("readable");
+    let (matrices, pixels) = (cameras(views.clone(), count), observed.side * observed.side);
+    let projected: Vec<ProjectionView<'_>> = views
+        .zip(&drawn)
+        .enumerate()
+        .map(|(at, (n, faces))| ProjectionView {
+            clip_from_world: matrices[at],
+            eye: OrbitCamera::hammersley(n, count).eye().map(|x| x as f32),
+            image: &observed.colors[at * pixels..(at + 1) * pixels],
+            mask: &observed.mask[at * pixels..(at + 1) * pixels],
+            faces,
+        })
+        .collect();
+    let map = TexelMap::new(&mesh, size).expect("has uvs");
+    let mut baked = back_project(&mesh, &map, &projected).expect("sizes fit");
+    dilate(&mut baked.texture, &baked.seen, size);
+    baked.texture
+}
+
+#[test]
+fn the_solved_texture_is_closer_to_the_truth_than_the_projected_one() {
+    let (size, device) = (64, best());
+    for noise in [0.0, 0.06] {
+        let observed = observe(size, &cameras(0..24, 24), 96, noise, &device);
+        let (baked, _) = bake(&observed, size, &BakePlan::default(), &device);
+        let textures = [back_projected(&observed, 0..24, 24, size), to_texture(&baked)];
+        let [fast, solved] = textures.map(|texture| held_out_psnr(&texture, size, &device));
+        println!("noise {noise}: back-projected {fast:.2} dB, solved {solved:.2} dB");
+        assert!(solved >= fast + 1.0, "noise {noise}: {fast:.2} {solved:.2}");
     }
 }
 

@@ -143,15 +143,39 @@ fn without_a_card_the_projection_is_what_auto_means_and_solving_needs_a_device()
     let (gpu, gaussians) = (Gpu::cpu(), splats());
     let few = |bake| SurfaceOptions { bake_views: Some(BakeViews { count: 4, side: 32 }), ..options(bake) };
     let control = Control::default();
-    let on = |bake| pollster::block_on(build_asset_on(&gpu, surface(), Some(&gaussians), &few(bake), &control));
-    let host = |bake| pollster::block_on(build_asset(surface(), Some(&gaussians), &few(bake), &control));
-    let projected = host(Bake::Fast).expect("valid options").texture;
-    assert_eq!(on(Bake::Auto).expect("valid options").texture, projected);
-    assert_eq!(host(Bake::Auto).expect("valid options").texture, projected);
-    assert!(matches!(host(Bake::Solve), Err(Error::Option { option: "bake", .. })));
+    let make = async |bake: Bake, gpu: Option<&Gpu>| {
+        let options = few(bake);
+        let made = match gpu {
+            Some(gpu) => build_asset_on(gpu, surface(), Some(&gaussians), &options, &control).await,
+            None => build_asset(surface(), Some(&gaussians), &options, &control).await,
+        };
+        made.map(|asset| asset.texture).map_err(Box::new)
+    };
+    let projected = pollster::block_on(make(Bake::Fast, None)).expect("valid options");
+    assert_eq!(pollster::block_on(make(Bake::Auto, None)).expect("valid options"), projected);
+    assert_eq!(pollster::block_on(make(Bake::Auto, Some(&gpu))).expect("valid options"), projected);
+    let refused = pollster::block_on(make(Bake::Solve, None)).expect_err("no device");
+    assert!(matches!(*refused, Error::Option { option: "bake", .. }), "{refused}");
     let none = SurfaceOptions { bake_views: Some(BakeViews { count: 0, side: 32 }), ..options(Bake::Fast) };
     let refused = pollster::block_on(build_asset(surface(), Some(&gaussians), &none, &control));
     assert!(matches!(refused, Err(Error::Option { option: "bake views", .. })));
+}
+
+#[test]
+fn the_device_finds_hidden_faces_as_the_processor_does() {
+    let mut mesh = shapes::sphere(24, 36, 0.4);
+    let (outer, shift) = (mesh.faces.len(), mesh.positions.len() as u32);
+    let inner = shapes::sphere(12, 18, 0.2);
+    mesh.positions.extend(&inner.positions);
+    mesh.faces.extend(inner.faces.iter().map(|f| f.map(|v| v + shift)));
+    let attrs = vec![[0.5; 6]; mesh.positions.len()];
+    let nested = ExtractedMesh { vertices: mesh.positions, faces: mesh.faces, attrs };
+    let (gpu, control) = (device(), Control::default());
+    for bake in [Bake::Fast, Bake::Solve] {
+        let whole = SurfaceOptions { faces: None, texture_size: None, visibility_views: 12, ..options(bake) };
+        let asset = pollster::block_on(build_asset_on(&gpu, nested.clone(), None, &whole, &control));
+        assert_eq!(asset.expect("valid options").mesh.faces.len(), outer, "{bake:?}");
+    }
 }
 
 #[test]

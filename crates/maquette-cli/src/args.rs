@@ -120,6 +120,26 @@ pub enum UnwrapArg {
     Boxes,
 }
 
+/// What a preview shows of a mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ShowArg {
+    /// Its colours, a little shaded
+    Texture,
+    /// The directions of its faces as colours
+    Normals,
+}
+
+/// How a texture gets its colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BakeArg {
+    /// `solve` on graphics cards, `fast` elsewhere
+    Auto,
+    /// The texture that fits the pictures best, by the device
+    Solve,
+    /// Back-projection on the processor
+    Fast,
+}
+
 /// How a GLB stores its texture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TextureFormatArg {
@@ -208,7 +228,8 @@ pub struct Generate {
     /// Save the subject as it was cut out
     #[arg(long, value_name = "FILE", help_heading = "Picture")]
     pub save_cutout: Option<PathBuf>,
-    /// Weights of another matting network (U²-Net or U²-Netp)
+    /// Weights of U²-Net or U²-Netp; default: u2net.* beside the models, else
+    /// the U²-Netp inside the program
     #[arg(long, value_name = "FILE", help_heading = "Picture")]
     pub matting: Option<PathBuf>,
     /// Go on although the cut-out looks wrong
@@ -233,6 +254,9 @@ pub struct Generate {
     /// How texture coordinates are made
     #[arg(long, value_enum, default_value_t = UnwrapArg::Charts, help_heading = "Surface")]
     pub unwrap: UnwrapArg,
+    /// How the texture is coloured
+    #[arg(long, value_enum, default_value_t = BakeArg::Auto, help_heading = "Surface")]
+    pub bake: BakeArg,
     /// Leave holes open
     #[arg(long, help_heading = "Surface")]
     pub keep_holes: bool,
@@ -332,6 +356,9 @@ pub struct Preview {
     /// Side of one view in pixels
     #[arg(long, default_value_t = 512, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=2048))]
     pub size: u32,
+    /// What to show of a mesh
+    #[arg(long, value_enum, default_value_t = ShowArg::Texture)]
+    pub show: ShowArg,
     /// Frames of a turntable
     #[arg(long, default_value_t = 36, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=240))]
     pub frames: u32,

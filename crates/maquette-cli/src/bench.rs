@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use maquette::maquette_image::{Rgba, encode_png};
 use maquette::{
     CancelToken, Control, Cutout, CutoutOptions, Event, GenerateOptions, PipelineOptions, Residency, Sampling, Stage,
-    SurfaceOptions, TrellisImageTo3d, build_asset, files,
+    SurfaceOptions, TrellisImageTo3d, build_asset_on, files,
 };
 use serde_json::{Map, Value, json};
 
@@ -41,7 +41,8 @@ pub fn run(args: &Bench) -> Result<(), Failure> {
         });
         let object = pollster::block_on(pipeline.generate(std::slice::from_ref(&cutout), &generate, &control))?;
         let surface = SurfaceOptions::default();
-        pollster::block_on(build_asset(object.mesh, Some(&object.gaussians), &surface, &control))?;
+        let finished = build_asset_on(pipeline.gpu(), object.mesh, Some(&object.gaussians), &surface, &control);
+        pollster::block_on(finished)?;
     }
     let times = best.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
     let precision = format!("{precision:?}").to_lowercase();

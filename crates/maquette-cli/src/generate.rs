@@ -8,15 +8,16 @@ use std::time::Instant;
 use maquette::export::{self, Format};
 use maquette::maquette_image::Severity;
 use maquette::maquette_mesh::glb::{GlbOptions, TextureFormat};
+use maquette::maquette_mesh::{HealthContext, health};
 use maquette::preview::{self, Subject};
 use maquette::{
-    Asset, CancelToken, Control, Cutout, CutoutOptions, DecodeOptions, Error, Event, GenerateOptions, Generated, Gpu,
-    MaskPolicy, Matting, MultiImage, Noise, PipelineOptions, Residency, Sampling, SurfaceOptions, TrellisImageTo3d,
-    Unwrap, build_asset, files, stage_files,
+    Asset, Bake, CancelToken, Control, Cutout, CutoutOptions, DecodeOptions, Error, Event, GenerateOptions, Generated,
+    Gpu, MaskPolicy, Matting, MultiImage, Noise, PipelineOptions, Residency, Sampling, SurfaceOptions,
+    TrellisImageTo3d, Unwrap, build_asset_on, files, stage_files,
 };
 use serde_json::{Map, Value, json};
 
-use crate::args::{Generate, MultiArg, PrecisionArg, TextureFormatArg, UnwrapArg};
+use crate::args::{BakeArg, Generate, MultiArg, PrecisionArg, TextureFormatArg, UnwrapArg};
 use crate::progress::{Reporter, Style};
 use crate::report::{self, Failure};
 use crate::run_files::{self, RunFiles};
@@ -76,7 +77,11 @@ impl<'a> Session<'a> {
         let residency =
             if several && args.device.vram_budget.is_none() { Residency::Resident } else { Residency::Staged };
         let pipeline = TrellisImageTo3d::new(model, gpu.clone(), PipelineOptions { precision, residency })?;
-        let matting = match &args.matting {
+        let found = places::matting().filter(|_| args.matting.is_none());
+        if let Some(path) = &found {
+            reporter.say(&format!("subjects are cut out by U²-Net ({})", path.display()));
+        }
+        let matting = match args.matting.as_ref().or(found.as_ref()) {
             Some(path) => {
                 files::read(path)?;
                 Matting::new(maquette::maquette_weights::Checkpoint::open(path)?, gpu)
@@ -92,27 +97,29 @@ impl<'a> Session<'a> {
         if let Noise::Seed(seed) = &mut options.noise {
             *seed = job.seed;
         }
-        let generated = self.generate(job, &options).await?;
+        let (generated, voxels) = self.generate(job, &options).await?;
         let voxels_note = generated.gaussians.len();
         let before = generated.mesh.faces.len();
         let surface = self.surface(before);
-        let asset = build_asset(generated.mesh, Some(&generated.gaussians), &surface, &self.control).await?;
+        let Generated { mesh, gaussians } = generated;
+        let asset = build_asset_on(self.pipeline.gpu(), mesh, Some(&gaussians), &surface, &self.control).await?;
         self.control.check()?;
         let glb = self.glb_options(job, before);
         let mut written = Vec::new();
         for path in &job.outputs {
-            written.extend(write_output(path, &asset, &generated.gaussians, &glb)?);
+            written.extend(write_output(path, &asset, &gaussians, &glb)?);
         }
         if let Some(path) = &job.preview {
             files::write(path, &draw(path, &asset, &self.control)?)?;
             written.push(path.clone());
         }
+        self.warn(&written, &asset, voxels)?;
         self.reporter.clear();
         self.tell(&written, &asset, voxels_note, begun)
     }
 
-    /// From pictures (or saved stages) to what was decoded; saves every stage as soon as it is there.
-    async fn generate(&self, job: &Job, options: &GenerateOptions) -> Result<Generated, Failure> {
+    /// From pictures (or saved stages) to what was decoded, and the number of voxels; saves every stage as soon as it is there.
+    async fn generate(&self, job: &Job, options: &GenerateOptions) -> Result<(Generated, usize), Failure> {
         let (p, control, files) = (&self.pipeline, &self.control, &self.files.of_job(&job.tag)?);
         files.save("run.json", || Value::from(self.extras(job)).to_string().into_bytes())?;
         let condition = match files.load("condition.safetensors", stage_files::read_condition)? {
@@ -150,7 +157,7 @@ impl<'a> Session<'a> {
             None => p.mesh(&latent, control).await?,
         };
         files.save("mesh.safetensors", || stage_files::mesh(&mesh))?;
-        Ok(Generated { gaussians, mesh })
+        Ok((Generated { gaussians, mesh }, latent.coords.len()))
     }
 
     async fn cutout(&self, job: &Job, path: &Path, index: usize) -> Result<Cutout, Failure> {
@@ -200,6 +207,12 @@ impl<'a> Session<'a> {
                 UnwrapArg::Charts => Unwrap::Charts,
                 UnwrapArg::Boxes => Unwrap::Boxes,
             },
+            bake: match args.bake {
+                BakeArg::Auto => Bake::Auto,
+                BakeArg::Solve => Bake::Solve,
+                BakeArg::Fast => Bake::Fast,
+            },
+            ..SurfaceOptions::default()
         }
     }
 
@@ -229,6 +242,16 @@ impl<'a> Session<'a> {
         }
         let (p, args) = (&self.pipeline, self.args);
         export::provenance(&p.model().name(), p.gpu().capabilities().tier, &options, args.faces, args.texture_size)
+    }
+
+    /// Says in words what is off with a result.
+    fn warn(&self, written: &[PathBuf], asset: &Asset, voxels: usize) -> Result<(), Failure> {
+        let glb = written.iter().find(|p| p.extension().is_some_and(|e| e.eq_ignore_ascii_case("glb")));
+        let file_bytes = glb.and_then(|path| std::fs::metadata(path).ok()).map(|file| file.len());
+        let texture_size = asset.texture.as_ref().map(|texture| texture.width);
+        let context = HealthContext { texture_size, file_bytes, voxels: Some(voxels), ..HealthContext::default() };
+        health(&asset.mesh, &context)?.warnings.iter().for_each(|warning| self.reporter.say(warning));
+        Ok(())
     }
 
     fn tell(&self, written: &[PathBuf], asset: &Asset, gaussians: usize, begun: Instant) -> Result<(), Failure> {

@@ -80,6 +80,14 @@ pub fn roots() -> Vec<PathBuf> {
     roots
 }
 
+/// Weights of the full U²-Net, where they are: beside the models, or where the Python tool `rembg` keeps them.
+pub fn matting() -> Option<PathBuf> {
+    let own =
+        roots().into_iter().flat_map(|root| ["safetensors", "pth", "onnx"].map(|e| root.join(format!("u2net.{e}"))));
+    let rembg = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".u2net/u2net.onnx"));
+    own.chain(rembg).find(|path| path.is_file())
+}
+
 /// Where a model of that name would be used from.
 pub fn find(name: &str) -> Option<PathBuf> {
     let repository = known(name).map_or(Some(name).filter(|n| n.contains('/')), |known| known.repository);

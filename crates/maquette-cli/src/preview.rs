@@ -6,7 +6,7 @@ use maquette::maquette_mesh::glb::Texture;
 use maquette::preview::{Subject, four_views, turntable};
 use maquette::{Asset, Control, Error, files};
 
-use crate::args::Preview;
+use crate::args::{Preview, ShowArg};
 use crate::info::read_glb;
 use crate::report::{self, Failure};
 
@@ -42,7 +42,11 @@ pub fn run(args: &Preview) -> Result<(), Failure> {
             }
             None => None,
         };
-        draw(Subject::Asset(&Asset { mesh: contents.mesh, texture }))?
+        let asset = Asset { mesh: contents.mesh, texture };
+        draw(match args.show {
+            ShowArg::Texture => Subject::Asset(&asset),
+            ShowArg::Normals => Subject::Normals(&asset),
+        })?
     };
     files::write(&output, &bytes)?;
     report::print(&format!("{}\n", output.display()))

@@ -1,10 +1,11 @@
 //! Progress for people (bars, or plain lines where no terminal is) and for programs (JSON lines).
 
+use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use maquette::{Event, Stage};
 use maquette_gpu::Bytes;
 use serde_json::json;
@@ -150,9 +151,13 @@ impl State {
         match event {
             Event::Started { stage, steps } => {
                 let bar = ProgressBar::new(*steps as u64);
-                let style = ProgressStyle::with_template("{msg:<24} {bar:24} {pos:>3}/{len} {per_sec:>9} {eta:>4}");
+                let style = ProgressStyle::with_template("{msg:<24} {bar:24} {pos:>3}/{len} {rate:>8} {eta:>4} left");
                 if let Ok(style) = style {
-                    bar.set_style(style);
+                    let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+                        // A bar that cannot be drawn is no reason to stop.
+                        let _ = write!(out, "{:.1}/s", state.per_sec());
+                    };
+                    bar.set_style(style.with_key("rate", rate));
                 }
                 bar.set_message(stage.title());
                 bar.enable_steady_tick(Duration::from_millis(500));

@@ -22,25 +22,44 @@ fn every_format_is_written_and_info_and_preview_read_them() {
         .args(also)
         .args(flags));
     assert!(output.status.success(), "{}", stderr(&output));
+    // The random model's surface is dust: four triangles a part are more than were asked for.
+    assert!(stderr(&output).contains("small parts left out") && stderr(&output).contains("The mesh falls into"));
     let expected =
         ["ball.png", "cut.png", "o.glb", "o.mesh.ply", "o.mtl", "o.obj", "o.ply", "o.png", "o.stl", "o.webp"];
     assert_eq!(listing(f), expected);
 
     let info = run(maquette(f).args(["info", "o.glb", "--json"]));
     let facts: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
-    // The target of 400 is missed on the random model's surface (584 triangles in 95 closed parts). Four triangles a part
-    // would fit it; why decimation stops earlier is not known (docs/limits.md).
-    let (triangles, parts) = (facts["triangles"].as_u64().unwrap(), facts["components"].as_u64().unwrap());
-    assert!(triangles <= 400.max(8 * parts) && facts["texture_size"] == 256, "{facts}");
+    assert!(facts["triangles"].as_u64().unwrap() <= 400 && facts["texture_size"] == 256, "{facts}");
     assert_eq!(facts["extras"]["seed"], 42);
     assert!(stdout(&run(maquette(f).args(["info", "o.glb"]))).contains("made by: maquette"));
-    for (from, to) in [("o.glb", "p.png"), ("o.ply", "q.png"), ("o.glb", "p.webp")] {
-        let output = run(maquette(f).args(["preview", from, "-o", to, "--size", "32", "--frames", "3"]));
+    let views = [
+        ("o.glb", "p.png", "texture"),
+        ("o.ply", "q.png", "texture"),
+        ("o.glb", "n.png", "normals"),
+        ("o.glb", "p.webp", "normals"),
+    ];
+    for (from, to, show) in views {
+        let output =
+            run(maquette(f).args(["preview", from, "-o", to, "--size", "32", "--frames", "3", "--show", show]));
         assert!(output.status.success(), "{}", stderr(&output));
         assert!(maquette::maquette_image::decode(&fs::read(f.join(to)).unwrap(), &Default::default()).is_ok());
     }
     let output = run(maquette(f).args(["info", "ball.png"]));
     assert_eq!(output.status.code(), Some(15), "{}", stderr(&output));
+}
+
+#[test]
+fn on_the_processor_auto_projects_the_texture() {
+    let folder = tempdir().unwrap();
+    let f = folder.path();
+    ball(&f.join("ball.png"));
+    for (name, bake) in [("a", "auto"), ("b", "fast")] {
+        let arguments = ["ball.png", "-q", "--texture-size", "128", "--unwrap", "boxes", "--bake", bake];
+        let output = run(generate(f).args(arguments).args(["-o", &format!("{name}.glb")]));
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    assert_eq!(fs::read(f.join("a.glb")).unwrap(), fs::read(f.join("b.glb")).unwrap());
 }
 
 #[test]
@@ -102,8 +121,13 @@ fn a_photograph_is_cut_out_by_the_built_in_network_or_by_a_mask() {
         .arg(weights));
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(fs::read(f.join("cut.png")).unwrap(), fs::read(f.join("same.png")).unwrap());
-    ball(&f.join("ball.png"));
+    // Weights of the full form's name beside the models are preferred to those inside.
+    fs::create_dir(f.join("models")).unwrap();
+    fs::copy(root.join("models/u2netp.safetensors"), f.join("models/u2net.safetensors")).unwrap();
     plain(&f.join("plain.png"), 96, 96);
+    let output = run(generate(f).args(["plain.png", "--force"]));
+    assert!(stderr(&output).contains("cut out by U²-Net (models/u2net.safetensors)"), "{}", stderr(&output));
+    ball(&f.join("ball.png"));
     let output = run(generate(f).args(["plain.png", "--mask", "ball.png", "-o", "masked.glb"]));
     assert!(output.status.success(), "{}", stderr(&output));
     let output = run(generate(f).args(["plain.png", "--keep-background", "-o", "whole.glb"]));
@@ -234,7 +258,10 @@ fn help_fits_80_columns_and_completions_and_the_manual_are_made() {
     let f = folder.path();
     let commands =
         ["generate", "doctor", "verify", "bench", "preview", "info", "models", "errors", "completions", "man"];
-    for arguments in std::iter::once(vec!["--help"]).chain(commands.iter().map(|c| vec![*c, "--help"])) {
+    for arguments in [vec!["--help"], vec!["models", "fetch", "--help"]]
+        .into_iter()
+        .chain(commands.iter().map(|c| vec![*c, "--help"]))
+    {
         let output = run(maquette(f).args(&arguments).env("COLUMNS", "200"));
         assert!(output.status.success());
         let text = stdout(&output);

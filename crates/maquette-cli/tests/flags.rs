@@ -145,6 +145,28 @@ fn plain_lines_and_a_summary_are_shown_where_no_terminal_is() {
     assert!(said.starts_with("o.glb\n") && said.contains("triangles"), "{said}");
 }
 
+/// `script` gives the program a terminal.
+#[cfg(target_os = "linux")]
+#[test]
+fn bars_with_step_rate_and_time_left_are_drawn_on_a_terminal() {
+    let folder = tempdir().unwrap();
+    let f = folder.path();
+    ball(&f.join("ball.png"));
+    let program = env!("CARGO_BIN_EXE_maquette");
+    let rest = "generate ball.png --tier cpu --ss-sampling-steps 24 --slat-sampling-steps 1 --faces 300 --texture-size 0 \
+                --keep-hidden -o o.glb --model";
+    let command = format!("stty cols 100; {program} {rest} {}", goldens().join("model").display());
+    let mut terminal = std::process::Command::new("script");
+    terminal.args(["-qec", &command, "/dev/null"]).current_dir(f).env("HOME", f).env("TERM", "xterm");
+    let output = run(terminal.env_remove("NO_COLOR").env_remove("MAQUETTE_MODELS"));
+    let text = stdout(&output);
+    assert!(output.status.success(), "{text}");
+    let bars: Vec<&str> = text.split(['\r', '\n']).filter(|line| line.contains("sampling the structure")).collect();
+    let drawn = |bar: &&&str| bar.contains("/25 ") && bar.contains("/s ") && bar.contains(" left") && bar.contains('█');
+    assert!(bars.iter().any(|bar| drawn(&bar)), "{text}");
+    assert!(text.contains("sampling the structure: ") && text.contains("peak memory"), "{text}");
+}
+
 #[test]
 fn bench_and_preview_take_their_flags() {
     let folder = tempdir().unwrap();

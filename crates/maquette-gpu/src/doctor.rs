@@ -41,7 +41,7 @@ pub struct Trial {
 pub async fn doctor(choice: &AdapterChoice, options: OpenOptions) -> Doctor {
     let adapters = list_adapters(choice.apis).await;
     let trial = try_out(choice, options).await;
-    let advice = advise(&adapters, &trial);
+    let advice = advise(&adapters, &trial, vulkan_loader());
     Doctor { adapters, trial, advice }
 }
 
@@ -74,15 +74,28 @@ async fn product(device: &Device) -> Result<Vec<f32>, GpuError> {
     data.try_to_vec::<f32>().map_err(|error| failed(format!("{error:?}")))
 }
 
-fn advise(adapters: &[AdapterSummary], trial: &Result<Trial, GpuError>) -> Vec<String> {
+/// Whether the library through which Vulkan drivers are reached is there. Where drivers are reached otherwise, there is nothing to miss.
+fn vulkan_loader() -> bool {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the system's own Vulkan loader is loaded, as wgpu does it, and let go of again.
+    return unsafe { ash::Entry::load() }.is_ok();
+    #[cfg(not(target_os = "linux"))]
+    true
+}
+
+fn advise(adapters: &[AdapterSummary], trial: &Result<Trial, GpuError>, loader: bool) -> Vec<String> {
     let mut advice = Vec::new();
     let mut say = |text: &str| advice.push(text.to_owned());
     let hardware = adapters.iter().any(|adapter| adapter.capabilities.kind != AdapterKind::Software);
-    if adapters.is_empty() {
+    if adapters.is_empty() && !loader {
+        say(
+            "The Vulkan loader is missing, so no driver can answer. Install it (package libvulkan1 on Debian and Ubuntu, vulkan-loader on Fedora, vulkan-icd-loader on Arch) and the vendor's driver. Until then everything runs on the processor, slowly.",
+        );
+    } else if adapters.is_empty() {
         say(if cfg!(target_family = "wasm") {
             "This browser offers no WebGPU. Use a current Chrome, Edge, Safari or Firefox with hardware acceleration on; on Linux, Chrome may need WebGPU switched on in chrome://flags."
         } else {
-            "No graphics driver answers. Install the vendor's driver; on Linux also the Vulkan loader (package libvulkan1). Until then everything runs on the processor, slowly."
+            "No graphics driver answers. Install the vendor's driver; in a container, pass the card through. Until then everything runs on the processor, slowly."
         });
     } else if !hardware {
         say(
@@ -231,15 +244,17 @@ mod tests {
 
     fn advice_on(facts: Capabilities) -> String {
         let adapters = [AdapterSummary { index: 0, capabilities: facts.clone() }];
-        advise(&adapters, &trial(facts)).join("\n")
+        advise(&adapters, &trial(facts), true).join("\n")
     }
 
     #[test]
     fn a_machine_without_a_driver_is_told_what_to_install() {
         let none = Err(GpuError::NoAdapter { wanted: "any choice".into(), found: "no adapter at all".into() });
-        let advice = advise(&[], &none);
-        assert_eq!(advice.len(), 1);
-        assert!(advice[0].contains("driver"), "{advice:?}");
+        for (loader, words) in [(true, "No graphics driver answers"), (false, "Vulkan loader is missing")] {
+            let advice = advise(&[], &none, loader);
+            assert_eq!(advice.len(), 1);
+            assert!(advice[0].contains(words), "{advice:?}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ fn open(tier: TierRequest) -> Option<Gpu> {
 fn product(gpu: &Gpu) -> Vec<f32> {
     let a = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0]], gpu.device());
     let b = Tensor::<2>::from_floats([[5.0, 6.0], [7.0, 8.0]], gpu.device());
-    a.matmul(b).into_data().try_to_vec::<f32>().unwrap()
+    a.matmul(b).into_data().try_to_vec::<f32>().expect("the product is f32")
 }
 
 #[test]

@@ -21,7 +21,10 @@ fn work(gpu: &Gpu) {
 
 fn measured(gpu: &Gpu) {
     work(gpu);
-    assert!(pollster::block_on(gpu.finish_profile()).expect("a profile").regions.is_empty(), "nothing is recorded unasked");
+    assert!(
+        pollster::block_on(gpu.finish_profile()).expect("a profile").regions.is_empty(),
+        "nothing is recorded unasked"
+    );
     gpu.start_profile();
     work(gpu);
     let profile = pollster::block_on(gpu.finish_profile()).expect("a profile");

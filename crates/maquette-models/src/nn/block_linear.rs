@@ -8,6 +8,7 @@ use maquette_kernels::{
 
 /// A linear layer of a block. Which form it has, the loading decides ([`crate::loading::Scope::block_linear`]).
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a few a block, and nearly all are of the larger form")]
 pub enum BlockLinear {
     /// Weights in the torso's type.
     Plain(Linear),

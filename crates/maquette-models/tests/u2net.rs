@@ -1,4 +1,6 @@
-//! The matting network against onnxruntime on real photographs.
+//! The matting network against onnxruntime on real photographs, and its full form against torch.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 

@@ -38,7 +38,7 @@ fn everything_can_move_to_another_thread_while_it_runs() {
     let cutouts = [cutout];
     let outcome = std::thread::scope(|scope| {
         let work = sendable(pipeline.generate(&cutouts, &options, &control));
-        scope.spawn(|| pollster::block_on(work)).join().unwrap().map(|object| object.gaussians.len())
+        scope.spawn(|| pollster::block_on(work).unwrap().gaussians.len()).join()
     });
     assert!(outcome.unwrap() > 0);
     assert!(events.lock().unwrap().iter().any(|event| matches!(event, Event::Finished { .. })));

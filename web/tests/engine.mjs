@@ -31,7 +31,7 @@ export async function engineTests(suite) {
   await visit("every dumped tensor equals the reference, and the GLB is the native program's", async (_, page) => {
     await page.exposeFunction("inputFile", (path) => readFileSync(path).toString("base64"));
     const dumped = await page.evaluate(run, { picture, reference });
-    console.log(`       encoder to texture in ${dumped.seconds.toFixed(0)} s; heap at most ${(dumped.heap / 1e6).toFixed(0)} MB`);
+    console.log(`       encoder to texture in ${dumped.seconds.toFixed(0)} s (${dumped.stages.join(", ")}); heap at most ${(dumped.heap / 1e6).toFixed(0)} MB`);
     const folder = join(out, "dump");
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
@@ -115,13 +115,21 @@ async function run({ picture, reference }) {
     return btoa(text);
   };
   const cutout = await window.maquette.cutOut(new Blob([await bytes(picture)]));
+  const stages = [];
   const begun = performance.now();
-  const model = await window.maquette.generate(cutout, { noise: await bytes(reference), faces: 1500, textureSize: 256 });
+  const model = await window.maquette.generate(cutout, {
+    noise: await bytes(reference),
+    faces: 1500,
+    textureSize: 256,
+    onProgress: (progress) => {
+      if (progress.kind === "finished") stages.push(`${progress.stage} ${progress.seconds.toFixed(1)}`);
+    },
+  });
   const seconds = (performance.now() - begun) / 1000;
   const { heap } = await window.maquette.memory();
   const files = (await model.dump()).map(({ name, bytes }) => [name, base64(bytes)]);
   const [glb] = await model.files("glb");
-  return { seconds, heap, files, glb: base64(glb.bytes) };
+  return { seconds, stages, heap, files, glb: base64(glb.bytes) };
 }
 
 /**

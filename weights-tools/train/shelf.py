@@ -80,10 +80,8 @@ def numbers(model, goldens):
     fields_ = pipeline.gaussians(out["slat"], out["coords"])
     for name in ("xyz", "_features_dc", "scaling", "opacity"):
         out[f"gs.{name.lstrip('_')}"] = fields_[name][:8192]
-    corners, means = pipeline.mesh_corners(out["slat"], out["coords"])
-    out["mesh.v_pos"], out["mesh.v_attrs"] = corners[::16].int(), means[::16]
     margin = float(out["ss_logits"].abs().min())
-    print(f"{len(out['coords'])} voxels, {len(corners)} corners, smallest |logit| {margin:.4f}")
+    print(f"{len(out['coords'])} voxels, smallest |logit| {margin:.4f}")
     save_file({k: v.contiguous() for k, v in out.items()}, goldens / "numbers.safetensors")
 
 

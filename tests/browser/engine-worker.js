@@ -3,6 +3,11 @@ let api, engine, object, asset, pack, shards;
 let read = [];
 let largest = 0;
 
+// A panic is told to those who wait for it; the worker itself goes on until it is replaced.
+addEventListener("error", (event) => {
+  if (event.error?.code === "maquette::fault") event.preventDefault();
+});
+
 const bytes = async (url) => new Uint8Array(await (await fetch(url)).arrayBuffer());
 const tell = (json) => postMessage({ event: JSON.parse(json) });
 const post = (name, body) => fetch(`/${name}`, { method: "POST", body });
@@ -48,6 +53,7 @@ const calls = {
     return JSON.parse(engine.facts());
   },
   stages: () => JSON.parse(engine.stages()),
+  memory: () => ({ ...JSON.parse(engine.memory()), largest }),
   async generate(options = {}) {
     read = [];
     object = await engine.generate([await cutout()], JSON.stringify(options), tell, ensure);
@@ -81,12 +87,20 @@ const calls = {
     const wanted = painted.rgba().filter((_, i) => i % 4 === 3);
     return { size: [found.width, found.height], alpha: [Math.min(...new Set(alpha)), Math.max(...new Set(alpha))], painted: [...new Set(wanted)].sort(), warnings: JSON.parse(found.warnings()) };
   },
-  destroy: () => engine.destroyDevice(),
+  /** A panic of the module, while something else is under way. */
+  async fault() {
+    const outcomes = await Promise.allSettled([api.facts(), api.fail(), engine.warm()]);
+    outcomes.push(...(await Promise.allSettled([api.facts(), cutout()])));
+    return outcomes.map(({ reason }) => reason && { code: reason.code, message: reason.message, help: reason.help });
+  },
+  async warm() {
+    return JSON.parse(await engine.warm());
+  },
   async wrong(which) {
     const refuse = async () => {
       throw Object.assign(new Error("the network is gone"), { code: "page::network" });
     };
-    const one = await cutout();
+    const one = which === "noWebGpu" ? undefined : await cutout();
     const tries = {
       picture: () => engine.cutout(new Uint8Array([1, 2, 3, 4]), "{}"),
       option: () => engine.generate([one], '{"sede":1}', tell, ensure),

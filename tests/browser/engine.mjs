@@ -189,7 +189,13 @@ try {
     native(tier);
     return `${sameFiles()}, ${triangles} triangles`;
   });
-  await report.check("so are they from the dump in another worker", async () => {
+  await report.check("the Khronos validator finds nothing in its GLBs", async () => {
+    const folder = join(work, "glb");
+    mkdirSync(folder);
+    for (const name of ["object.glb", "small.glb"]) writeFileSync(join(folder, name), server.posted.get(`files/${name}`));
+    execFileSync("node", [join(root, "tests/gltf-validate/validate.js"), folder], { stdio: "pipe" });
+  });
+  await report.check("files made of the dump in another worker are the same", async () => {
     const other = await open();
     await other.ok("open", { precision: "f32" });
     await other.ok("resume");
@@ -221,17 +227,17 @@ try {
     await worker.fails("maquette::usage", "wrong", "size");
     await worker.fails("maquette::output::format", "wrong", "format");
     await worker.fails("maquette::model::damaged", "wrong", "pack");
-    return worker.fails("maquette::system", "shortRead");
+    return worker.fails("maquette::model::damaged", "shortRead");
   });
   await report.check("the loss of the device is an error", async () => {
     await worker.on("structure", "started", { destroy: true });
     return worker.fails("maquette::gpu::lost", "generate");
   });
-  await report.check("a new engine goes on, with the guaranteed limits and no feature, to the same numbers", async () => {
-    const { tier, limits, features } = await worker.ok("open", { limits: "minimum", features: [] });
+  await report.check("a new engine goes on, with the guaranteed limits and no feature but timestamps, to the same numbers", async () => {
+    const { tier, limits, features } = await worker.ok("open", { limits: "minimum", features: ["timestamp-query"] });
     expect(limits.storageBinding === 128 << 20 && limits.buffer === 256 << 20, JSON.stringify(limits));
     expect(limits.workgroupMemory === 16 << 10 && limits.groups === 65535 && limits.storageBuffers === 8, JSON.stringify(limits));
-    expect(!features.f16 && !features.timestamps && tier === "base", JSON.stringify({ tier, features }));
+    expect(!features.f16 && tier === "base", JSON.stringify({ tier, features }));
     await worker.record();
     await worker.ok("generate");
     await worker.ok("dump");
@@ -241,6 +247,16 @@ try {
     const { size, alpha, painted } = await worker.ok("matting");
     expect(alpha[1] > 200 && `${painted}` === "0,255", JSON.stringify({ size, alpha, painted }));
     return `${size}, mask ${alpha}`;
+  });
+  await report.check("warming the pipelines compares every kernel", async () => {
+    const lines = await worker.ok("warm");
+    expect(lines.length > 5 && lines.every(({ ok }) => ok), JSON.stringify(lines));
+    return `${lines.length} kernels`;
+  });
+  await report.check("a panic rejects what is under way and everything after it, in words", async () => {
+    const outcomes = await worker.ok("fault");
+    const good = (error) => error?.code === "maquette::fault" && error.message.includes("a panic that was asked for") && error.help;
+    expect(outcomes.length === 5 && outcomes.every(good), JSON.stringify(outcomes));
   });
   await worker.close();
 

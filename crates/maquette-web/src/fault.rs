@@ -56,21 +56,31 @@ pub(crate) fn check() -> Result<(), Failure> {
 
 /// The promise of some work; it rejects with an `Error` of a code, also when the work panics.
 pub(crate) fn promise<T: Into<JsValue>>(work: impl Future<Output = Result<T, Failure>> + 'static) -> Promise {
+    // Not even a task can be started in a broken module.
+    if let Err(broken) = check() {
+        return Promise::reject(&broken.into());
+    }
     let mut work = Some(work);
     Promise::new(&mut |resolve, reject| {
         let Some(work) = work.take() else { return };
         let id = NEXT.replace(NEXT.get() + 1);
         OPEN.with_borrow_mut(|open| open.insert(id, reject.clone()));
         spawn_local(async move {
-            let outcome = match check() {
-                Ok(()) => work.await,
-                Err(broken) => Err(broken),
-            };
+            let outcome = work.await;
             OPEN.with_borrow_mut(|open| open.remove(&id));
             let _ = match outcome {
                 Ok(value) => resolve.call1(&JsValue::NULL, &value.into()),
                 Err(failure) => reject.call1(&JsValue::NULL, &failure.into()),
             };
         });
+    })
+}
+
+/// Panics, as a fault of the module would: what a page does about it has to be tested, too.
+#[wasm_bindgen(unchecked_return_type = "Promise<never>")]
+pub fn fail() -> Promise {
+    promise::<JsValue>(async {
+        crate::browser::turn().await;
+        panic!("a panic that was asked for");
     })
 }

@@ -36,7 +36,7 @@ const calls = {
   /** `hide`: no WebGPU; `blocked`: WebGPU without an adapter. */
   async load({ hide, blocked }) {
     if (hide) Object.defineProperty(navigator, "gpu", { value: undefined });
-    if (blocked) Object.defineProperty(navigator.gpu, "requestAdapter", { value: async () => null });
+    if (blocked) Object.defineProperty(navigator.gpu, "requestAdapter", { value: async () => null, configurable: true });
     api = await import("/engine/maquette_web.js");
     await api.default();
   },

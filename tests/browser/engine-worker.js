@@ -115,8 +115,13 @@ const calls = {
     return tries[which]();
   },
   async shortRead() {
-    engine.setModel(await (await fetch("/pack/pack.json")).text(), () => new Uint8Array(3));
-    return engine.generate([await cutout()], "{}", tell, async () => {});
+    const text = await (await fetch("/pack/pack.json")).text();
+    engine.setModel(text, () => new Uint8Array(3));
+    try {
+      return await engine.generate([await cutout()], "{}", tell, async () => {});
+    } finally {
+      engine.setModel(text, reader);
+    }
   },
 };
 

@@ -16,6 +16,8 @@ if (!folder) {
 const types = { ".html": "text/html", ".js": "text/javascript", ".glb": "model/gltf-binary" };
 const server = createServer(async (request, response) => {
   const path = normalize(new URL(request.url, "http://localhost").pathname);
+  // Chromium asks for it when it likes; an answer of 404 would count as a model's problem.
+  if (path === "/favicon.ico") return response.writeHead(204).end();
   const file = path.startsWith("/files/") ? join(folder, path.slice("/files/".length)) : join(import.meta.dirname, path);
   try {
     const body = await readFile(file);

@@ -8,10 +8,10 @@ import { servePacks, servePage } from "./servers.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const tiny = join(out, "tiny");
-const index = JSON.parse(readFileSync(join(tiny, "pack.json"), "utf8"));
 const photograph = join(root, "examples/photo-coffee.jpg");
 
 export async function pageTests(suite) {
+  const index = JSON.parse(readFileSync(join(tiny, "pack.json"), "utf8"));
   const site = await servePage(dist, { engine: double });
   const closed = await servePage(dist, { engine: double }, (path, body) => (/worker.*\.js$/.test(path) ? `(${withoutPrivateFiles})();\n${body}` : body));
   const packs = await servePacks({ tiny });

@@ -8,7 +8,7 @@ import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Report, here, launch, serve, within } from "./harness.mjs";
-import { deviation, tensors } from "./safetensors.mjs";
+import { compareDump } from "./safetensors.mjs";
 
 const [engine, maquette, weights] = process.argv.slice(2);
 if (!weights) {
@@ -106,24 +106,7 @@ function expect(condition, message) {
 }
 
 /** The posted dump against the reference numbers. */
-function compareDump() {
-  const expected = tensors(reference);
-  const worst = {};
-  const files = {
-    condition: ["cond"], structure: ["z_s", "coords"], latent: ["slat", "coords"],
-    gaussians: ["gs.xyz", "gs.scaling", "gs.rotation", "gs.opacity", "gs.features_dc"], mesh: ["mesh.vertices"],
-  };
-  for (const [file, names] of Object.entries(files)) {
-    const found = tensors(server.posted.get(`dump/${file}.safetensors`));
-    for (const name of names) {
-      const [a, b] = [found.get(name), expected.get(name)];
-      expect(`${a?.shape}` === `${b.shape}`, `${name}: shape ${a?.shape}, expected ${b.shape}`);
-      worst[name] = deviation(a.values, b.values);
-      expect(worst[name] <= (name === "coords" ? 0 : 1e-4), `${name} deviates by ${worst[name]}`);
-    }
-  }
-  return Object.entries(worst).map(([name, value]) => `${name} ${value.toExponential(1)}`).join(", ");
-}
+const compared = () => compareDump((name) => server.posted.get(`dump/${name}`), reference).join(", ");
 
 /** The native program's files of the posted dump. */
 function native(tier) {
@@ -173,7 +156,7 @@ try {
   });
   await report.check("its stages equal the reference numbers", async () => {
     await worker.ok("dump");
-    return compareDump();
+    return compared();
   });
   await report.check("splats are drawn on the device as on the processor", async () => {
     const [drawn, object, plain] = [await worker.ok("splats", "engine", 96, 64), await worker.ok("splats", "object", 96, 64), await worker.ok("splats", "dump", 96, 64)];
@@ -241,7 +224,7 @@ try {
     await worker.record();
     await worker.ok("generate");
     await worker.ok("dump");
-    return compareDump();
+    return compared();
   });
   await report.check("a picture without an alpha is cut out by the network, and a brush corrects it", async () => {
     const { size, alpha, painted } = await worker.ok("matting");

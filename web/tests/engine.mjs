@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import validator from "gltf-validator";
+import { compareDump } from "../../tests/browser/safetensors.mjs";
 import { dist, equal, holds, launch, out, root } from "./harness.mjs";
-import { deviation, safetensors } from "./safetensors.mjs";
 import { servePacks, servePage } from "./servers.mjs";
 
 const reference = join(root, "tests/goldens/cli/end_to_end.safetensors");
@@ -35,31 +35,8 @@ export async function engineTests(suite) {
     const folder = join(out, "dump");
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
-    const tensors = new Map();
-    for (const [name, base64] of dumped.files) {
-      const bytes = Buffer.from(base64, "base64");
-      writeFileSync(join(folder, name), bytes);
-      if (name.endsWith(".safetensors")) for (const [key, value] of safetensors(bytes)) tensors.set(`${name}:${key}`, value);
-    }
-    const expected = safetensors(readFileSync(reference));
-    const compared = {
-      condition: ["cond"],
-      structure: ["z_s", "coords"],
-      latent: ["slat", "coords"],
-      gaussians: ["gs.xyz", "gs.scaling", "gs.rotation", "gs.opacity", "gs.features_dc"],
-      mesh: ["mesh.vertices"],
-    };
-    for (const [file, names] of Object.entries(compared)) {
-      for (const name of names) {
-        const found = tensors.get(`${file}.safetensors:${name}`);
-        holds(found, `the dump has no ${name}`);
-        const wanted = expected.get(name);
-        equal(found.shape.join(), wanted.shape.join(), `shape of ${name}`);
-        const off = deviation(found.values, wanted.values);
-        console.log(`       ${name}: ${off.toExponential(2)}`);
-        holds(off <= (name === "coords" ? 0 : 1e-4), `${name} deviates by ${off.toExponential(2)}`);
-      }
-    }
+    for (const [name, base64] of dumped.files) writeFileSync(join(folder, name), Buffer.from(base64, "base64"));
+    for (const line of compareDump((name) => readFileSync(join(folder, name)), readFileSync(reference))) console.log(`       ${line}`);
     holds(dumped.heap < 500e6, `the module's heap grew to ${dumped.heap} bytes`);
     const glb = Buffer.from(dumped.glb, "base64");
     writeFileSync(join(out, "page.glb"), glb);

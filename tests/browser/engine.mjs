@@ -236,6 +236,14 @@ try {
     expect(lines.length > 5 && lines.every(({ ok }) => ok), JSON.stringify(lines));
     return `${lines.length} kernels`;
   });
+  await report.check("a device without timestamps computes as the others do", async () => {
+    const other = await open();
+    await other.ok("open", { features: [] });
+    const lines = await other.ok("warm");
+    expect(lines.length > 5 && lines.every(({ ok }) => ok), JSON.stringify(lines));
+    await other.close();
+    return `${lines.length} kernels`;
+  });
   await report.check("a panic rejects what is under way and everything after it, in words", async () => {
     const outcomes = await worker.ok("fault");
     const good = (error) => error?.code === "maquette::fault" && error.message.includes("a panic that was asked for") && error.help;

@@ -7,6 +7,7 @@ export function turn() {
 
 /** Whether the page may use WebGPU at all, and what the adapter says about itself. */
 export async function look() {
+  wrap();
   const scope = globalThis;
   const found = { secure: scope.isSecureContext !== false, gpu: Boolean(scope.navigator?.gpu), memory: scope.navigator?.deviceMemory };
   if (!found.gpu) return JSON.stringify(found);
@@ -44,24 +45,46 @@ const MINIMUM = {
   maxComputeWorkgroupSizeY: 256, maxComputeWorkgroupSizeZ: 64, maxComputeWorkgroupsPerDimension: 65535,
 };
 
-const askers = new WeakMap();
+const TIMESTAMPS = "timestamp-query";
+const wrapped = new WeakSet();
+/** What `restrict` asked for last. */
+let asked = { minimum: false, features: undefined };
 
 /**
  * From now on adapters of this worker show (and their devices get) no more than WebGPU's guaranteed limits, or only the
  * named features: the real device of a weak adapter, for tests and for users whose driver breaks at more.
  */
 export function restrict(minimum, features) {
+  asked = { minimum, features };
+  wrap();
+}
+
+/**
+ * Adapters of this worker are shown as `asked`, and always with timestamps: the tensor runtime takes an adapter without
+ * them for one that can only be timed by waiting, and panics, because a page cannot wait. Its devices are then made without
+ * them, which is sound as long as nothing is profiled.
+ */
+function wrap() {
   const gpu = globalThis.navigator?.gpu;
-  if (!gpu) return;
-  const ask = askers.get(gpu) ?? gpu.requestAdapter.bind(gpu);
-  askers.set(gpu, ask);
+  if (!gpu || wrapped.has(gpu)) return;
+  wrapped.add(gpu);
+  const ask = gpu.requestAdapter.bind(gpu);
   const show = (adapter, name, value) => Object.defineProperty(adapter, name, { value, configurable: true });
   const requestAdapter = async (options) => {
     const adapter = await ask(options);
     if (!adapter) return adapter;
+    const { minimum, features } = asked;
     if (minimum) show(adapter, "limits", MINIMUM);
-    if (features) show(adapter, "features", new Set([...adapter.features].filter((name) => features.includes(name))));
+    const there = new Set([...adapter.features].filter((name) => !features || features.includes(name)));
+    show(adapter, "features", new Set([...there, TIMESTAMPS]));
+    if (!there.has(TIMESTAMPS)) {
+      const requestDevice = adapter.requestDevice.bind(adapter);
+      show(adapter, "requestDevice", (descriptor = {}) => {
+        const requiredFeatures = [...(descriptor.requiredFeatures ?? [])].filter((name) => name !== TIMESTAMPS);
+        return requestDevice({ ...descriptor, requiredFeatures });
+      });
+    }
     return adapter;
   };
-  Object.defineProperty(gpu, "requestAdapter", { value: minimum || features ? requestAdapter : ask, configurable: true });
+  show(gpu, "requestAdapter", requestAdapter);
 }

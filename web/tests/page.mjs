@@ -176,6 +176,17 @@ export async function pageTests(suite) {
     equal(await stored(page), 0, "bytes of shards left");
   });
 
+  await visit("“Keep” asks the browser for lasting storage, and its answer is shown", async (_, page) => {
+    await page.locator("#weights > summary").click();
+    await page.locator("#storage-words", { hasText: "may clear it" }).waitFor();
+    await page.locator("#storage-keep").click();
+    await page.locator("#storage-words", { hasText: "did not agree" }).waitFor();
+    await page.evaluate(() => (window.granting = true));
+    await page.locator("#storage-keep").click();
+    await page.locator("#storage-words", { hasText: "until you delete it" }).waitFor();
+    holds(await page.locator("#storage-keep").isHidden(), "there is nothing left to ask for");
+  }, { before: ({ context }) => context.addInitScript(answerPersistence) });
+
   await visit("a download can be stopped and taken up again", async (_, page) => {
     packs.behave.slow = 20;
     await page.locator("#weights > summary").click();
@@ -381,6 +392,13 @@ async function overHttps(context, origin) {
     const headers = { "content-type": response.headers.get("content-type") ?? "text/plain" };
     await route.fulfill({ status: response.status, headers, body: Buffer.from(await response.arrayBuffer()) });
   });
+}
+
+/** Answers a request for lasting storage: no, until the page's `granting` is set. */
+function answerPersistence() {
+  let granted = false;
+  StorageManager.prototype.persisted = async () => granted;
+  StorageManager.prototype.persist = async () => (granted = window.granting === true);
 }
 
 /** Takes the private file system away, as private windows of some browsers do. */

@@ -33,10 +33,7 @@ function engine() {
   return folder;
 }
 
-/**
- * Makes a pack with the project's own tool. The tool packs the image encoder where `pipeline.json` names its weights in
- * `image_cond_checkpoint`; folders that leave it to be found (as published ones do) are packed from a copy that names it.
- */
+/** Makes a pack of a model folder with an encoder from elsewhere, as the reference numbers have theirs, by way of a copy that holds it. */
 export function pack(folder, encoder, where, options) {
   const copy = mkdtempSync(join(tmpdir(), "maquette-pack-"));
   try {
@@ -89,8 +86,7 @@ function crates() {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   mkdirSync(out, { recursive: true });
   const from = engine();
-  const encoder = { weights: "models/mini/ckpts/dinov2_mini_reg4.safetensors", description: "models/mini/ckpts/dinov2_mini_reg4.json" };
-  pack("models/mini", encoder, join(out, "packs/mini"), ["--name", "mini", "--precision", "f16", "--license", "LICENSE-MIT"]);
+  packWhole("models/mini", join(out, "packs/mini"), ["--name", "mini", "--precision", "f16", "--license", "LICENSE-MIT"]);
   mkdirSync(join(out, "matting"), { recursive: true });
   cpSync(join(root, "models/u2netp.safetensors"), join(out, "matting/u2netp.safetensors"));
   licences();

@@ -101,6 +101,20 @@ export async function pageTests(suite) {
     holds(again.length <= 1, "shards that were here were not fetched again");
   });
 
+  await visit("while a stage runs, the shards of the stages after it come", async (visitor, page) => {
+    packs.behave.slow = 10;
+    await visitor.sample();
+    await visitor.make({ steps: 60 });
+    await page.locator('[data-stage="structure"].now progress').waitFor();
+    holds(packs.log.length < index.shards.length, "all shards had been asked for before the stage ran");
+    for (let n = 0; n < 60 && packs.log.length < index.shards.length; n += 1) await page.waitForTimeout(50);
+    equal(packs.log.length, index.shards.length, "shards asked for");
+    holds((await page.locator('[data-stage="structure"].now').count()) === 1, "the stage had ended before they came");
+    packs.behave.slow = 0;
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.locator("#view-cutout").waitFor();
+  });
+
   await visit("a broken transfer goes on where it broke", async (visitor) => {
     packs.behave.cut = 2;
     await visitor.sample();

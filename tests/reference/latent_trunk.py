@@ -20,7 +20,8 @@ class SparseTrunk(nn.Module):
         self.blocks = nn.ModuleList(WindowBlock(model_channels, heads, mlp_ratio) for _ in range(num_blocks))
 
     def trunk(self, feats, geometry):
-        h = self.input_layer(feats) + absolute_position_embedding(geometry.coords[:, 1:], self.width)
+        h = self.input_layer(feats)
+        h = h + absolute_position_embedding(geometry.coords[:, 1:], self.width).to(h.dtype)
         for i, block in enumerate(self.blocks):
             h = block(h, geometry.windows(self.window, (i % 2) * self.window // 2))
         return h

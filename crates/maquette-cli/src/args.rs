@@ -317,6 +317,9 @@ pub struct Verify {
     /// Numbers in the networks' torsos
     #[arg(long, value_enum, default_value_t = DtypeArg::F32, alias = "precision")]
     pub dtype: DtypeArg,
+    /// f32: what a single module's relative error may be; default 1e-5. Networks of the published sizes need 1e-4
+    #[arg(long, value_name = "ERROR")]
+    pub bound: Option<f64>,
     #[command(flatten)]
     pub device: DeviceArgs,
     /// As JSON

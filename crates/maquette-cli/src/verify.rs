@@ -18,7 +18,7 @@ pub fn run(args: &Verify) -> Result<(), Failure> {
         Some(folder) => Box::new(GoldenFolder::new(folder)),
         None => Box::new(BuiltinGoldens),
     };
-    let options = VerifyOptions { device: gpu.device().clone(), precision, only: None };
+    let options = VerifyOptions { device: gpu.device().clone(), precision, only: None, module_bound: args.bound };
     if !args.json {
         let tier = gpu.capabilities().tier;
         let note = note.map(|n| format!("note: {n}\n")).unwrap_or_default();

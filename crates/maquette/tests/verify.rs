@@ -16,7 +16,7 @@ fn goldens() -> PathBuf {
 }
 
 fn run(files: &dyn GoldenFiles, device: Device, precision: Precision) -> Report {
-    let options = VerifyOptions { device, precision, only: None };
+    let options = VerifyOptions { device, precision, only: None, module_bound: None };
     let report = pollster::block_on(verify(files, &options, &mut |row| {
         println!(
             "{:28} {:28} {:>9} max {:9.2e} rel {:9.2e} {:?} {:?} {}",
@@ -82,7 +82,7 @@ fn the_rasterisers_draw_what_the_reference_drew() {
 #[test]
 fn a_folder_of_several_sets_runs_all_of_them() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/goldens");
-    let options = VerifyOptions { device: Device::flex(), precision: Precision::F32, only: None };
+    let options = VerifyOptions { device: Device::flex(), precision: Precision::F32, only: None, module_bound: None };
     let only = |part: &str| VerifyOptions { only: Some(part.to_owned()), ..options.clone() };
     for (part, case) in [("mesh_ties", "raster/mesh_ties"), ("timestep", "trellis/cases/timestep_embedding")] {
         let report =

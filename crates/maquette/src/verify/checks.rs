@@ -55,6 +55,7 @@ pub struct Row {
 pub(super) struct Checks<'a> {
     case: String,
     precision: Precision,
+    module: f64,
     rows: Vec<Row>,
     observe: &'a mut dyn FnMut(&Row),
 }
@@ -67,8 +68,13 @@ const CHAIN: f64 = 1e-4;
 const HALF: f64 = 1e-2;
 
 impl<'a> Checks<'a> {
-    pub(super) fn new(case: String, precision: Precision, observe: &'a mut dyn FnMut(&Row)) -> Self {
-        Self { case, precision, rows: Vec::new(), observe }
+    pub(super) fn new(
+        case: String,
+        precision: Precision,
+        module: Option<f64>,
+        observe: &'a mut dyn FnMut(&Row),
+    ) -> Self {
+        Self { case, precision, module: module.unwrap_or(MODULE), rows: Vec::new(), observe }
     }
 
     pub(super) fn into_rows(self) -> Vec<Row> {
@@ -86,7 +92,7 @@ impl<'a> Checks<'a> {
 
     /// Bound of one module that runs in the torso's type.
     pub(super) fn module_bound(&self) -> Bound {
-        Bound::Relative(if self.precision == Precision::F16 { HALF } else { MODULE })
+        Bound::Relative(if self.precision == Precision::F16 { HALF } else { self.module })
     }
 
     /// Bound of a chain of modules.
@@ -111,7 +117,7 @@ impl<'a> Checks<'a> {
         found: Tensor<D>,
         expected: &[f32],
     ) -> Result<()> {
-        self.within(tensor, found, expected, Bound::Relative(MODULE)).await
+        self.within(tensor, found, expected, Bound::Relative(self.module)).await
     }
 
     /// Several modules one after the other.
@@ -247,7 +253,7 @@ mod tests {
     fn not_a_number_fails_every_bound() {
         let mut seen = Vec::new();
         let mut observe = |row: &Row| seen.push(row.verdict);
-        let mut checks = Checks::new("x".into(), Precision::F32, &mut observe);
+        let mut checks = Checks::new("x".into(), Precision::F32, None, &mut observe);
         for bound in [Bound::Relative(1.0), Bound::Absolute(1.0), Bound::Identical] {
             checks.floats("t", &[1.0, f32::NAN], &[1.0, 2.0], bound);
             checks.floats("t", &[1.0], &[1.0, 2.0], bound);

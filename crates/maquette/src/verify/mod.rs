@@ -91,6 +91,9 @@ pub struct VerifyOptions {
     pub precision: Precision,
     /// Run only cases whose name contains this.
     pub only: Option<String>,
+    /// fp32 bound of the relative error of a single module. `None`: 1e-5, which small networks keep; 1e-4 is for networks of the
+    /// published sizes, whose sums have hundreds of times as many terms.
+    pub module_bound: Option<f64>,
 }
 
 /// All comparisons.
@@ -126,7 +129,7 @@ pub async fn verify(files: &dyn GoldenFiles, options: &VerifyOptions, observe: &
             if !wanted(&name) {
                 continue;
             }
-            let mut checks = Checks::new(name, options.precision, observe);
+            let mut checks = Checks::new(name, options.precision, options.module_bound, observe);
             let outcome = match &job {
                 Job::Picture(name) => pictures::prepared_picture(&context, name, &mut checks),
                 Job::Case(name) => run_case(&context, name, &mut checks).await,

@@ -4,28 +4,64 @@
 // through workgroup memory, where two lanes own a row. The output accumulator is rescaled only when a row's maximum grew by
 // more than 2⁸ (it has to pass through workgroup memory too), so probabilities stay below 2⁸.
 #import workgroup
-#let KEYS = select(D == 128, 32, 64)
+#let PRE = 1
+#if CFG == "keys64"
+#let WARPS = 4
+#let BLOCKS = 2
+#let KEYS = 64
+#elif CFG == "single64" || CFG == "single64l"
+#let WARPS = 4
+#let BLOCKS = 1
+#let KEYS = 64
+#elif CFG == "keys32"
+#let WARPS = 4
+#let BLOCKS = 2
+#let KEYS = 32
+#elif CFG == "single32" || CFG == "single32l"
+#let WARPS = 4
+#let BLOCKS = 1
+#let KEYS = 32
+#elif CFG == "eight" || CFG == "eightl"
+#let WARPS = 8
+#let BLOCKS = 1
+#let KEYS = 32
+#else
+#let WARPS = 2
+#let BLOCKS = 1
+#let KEYS = 32
+#end
+#if CFG == "single64l" || CFG == "single32l" || CFG == "eightl"
+#let PRE = 0
+#end
 #let THREADS = WARPS * 32
 #let QUERIES = WARPS * BLOCKS * 16
 #let D4 = D / 4
+#let D8 = D / 8
 #let ND = D / 16
 #let NK = KEYS / 16
-#let LDK = D4 + 2
-#let LDS = max(KEYS, D) / 4 + 2
-#let LDP = max(KEYS, D) / 4 + 2
-#let LOADS = KEYS * D4 / THREADS
+// Rows of a tile are padded by 8 elements against bank conflicts.
+#let LDK = D8 + 1
+#let LDS = KEYS / 4 + 2
+#let LOADS = KEYS * D8 / THREADS
 #let SHARE = KEYS / 8
+// Queries and results pass through the scores' memory in pieces of at most KEYS columns.
+#let PART = min(KEYS, D)
+#let PARTS = D / PART
+#let PIECES = PART / 16
+
+struct Eight { a: vec4<f16>, b: vec4<f16> }
+
 @group(0) @binding(0) var<storage, read_write> q: array<vec4<f16>>;
-@group(0) @binding(1) var<storage, read_write> k: array<vec4<f16>>;
-@group(0) @binding(2) var<storage, read_write> v: array<vec4<f16>>;
+@group(0) @binding(1) var<storage, read_write> k: array<Eight>;
+@group(0) @binding(2) var<storage, read_write> v: array<Eight>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f16>>;
 #import attention_tiles
 @group(0) @binding(4) var<storage, read> info: array<u32>;
 
-var<workgroup> tile_k: array<vec4<f16>, ${KEYS * LDK}>;
-var<workgroup> tile_v: array<vec4<f16>, ${KEYS * LDK}>;
+var<workgroup> tile_k: array<Eight, ${KEYS * LDK}>;
+var<workgroup> tile_v: array<Eight, ${KEYS * LDK}>;
 var<workgroup> scores: array<vec4<f32>, ${WARPS * 16 * LDS}>;
-var<workgroup> weights: array<vec4<f16>, ${WARPS * 16 * LDP}>;
+var<workgroup> weights: array<vec4<f16>, ${WARPS * 16 * LDS}>;
 
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
@@ -41,49 +77,67 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let scale = bitcast<f32>(info[2]);
   let first = span.q + warp * ${BLOCKS * 16}u;
   let ss = warp * ${16 * LDS}u;
-  let sp = warp * ${16 * LDP}u;
+  let sp = warp * ${16 * LDS}u;
 #for r in 0..BLOCKS
-#for i in 0..D4 / 2
-  weights[sp + er * ${LDP}u + ${i * 2}u + ec] = q[min(first + ${r * 16}u + er, span.q_end - 1u) * stride + head + ${i * 2}u + ec];
+#for part in 0..PARTS
+#for i in 0..PART / 8
+  weights[sp + er * ${LDS}u + ${i * 2}u + ec] = q[min(first + ${r * 16}u + er, span.q_end - 1u) * stride + head + ${part * PART / 4 + i * 2}u + ec];
 #end
   subgroupBarrier();
-#for d in 0..ND
-  let q${r}_${d} = coopLoadT<coop_mat16x16<f16, A>>(&weights[sp + ${d * 4}u], ${LDP}u);
-  var o${r}_${d}: coop_mat16x16<f32, C>;
+#for d in 0..PIECES
+  let q${r}_${part * PIECES + d} = coopLoadT<coop_mat16x16<f16, A>>(&weights[sp + ${d * 4}u], ${LDS}u);
+  var o${r}_${part * PIECES + d}: coop_mat16x16<f32, C>;
+#end
+  subgroupBarrier();
 #end
   var m${r} = -1e30;
   var l${r} = 0.0;
-  subgroupBarrier();
 #end
-  let last = max(span.k_end, span.k + 1u) - 1u;
+  let wide = stride / 2u;
 #for i in 0..LOADS
-  let row${i} = (tid + ${i * THREADS}u) / ${D4}u;
-  let col${i} = (tid + ${i * THREADS}u) % ${D4}u;
+  let row${i} = (tid + ${i * THREADS}u) / ${D8}u;
+  let col${i} = (tid + ${i * THREADS}u) % ${D8}u;
   let to${i} = row${i} * ${LDK}u + col${i};
-  let g${i} = min(span.k + row${i}, last) * stride + head + col${i};
-  var k${i} = vec4<f16>();
-  var v${i} = vec4<f16>();
+  let at${i} = row${i} * wide + head / 2u + col${i};
+#if PRE
+  var k${i} = Eight();
+  var v${i} = Eight();
   if (span.k + row${i} < span.k_end) {
-    k${i} = k[g${i}];
-    v${i} = v[g${i}];
+    k${i} = k[span.k * wide + at${i}];
+    v${i} = v[span.k * wide + at${i}];
   }
 #end
+#end
   for (var key = span.k; key < span.k_end; key += ${KEYS}u) {
+#if PRE == 0
+#for i in 0..LOADS
+    var k${i} = Eight();
+    var v${i} = Eight();
+    if (key + row${i} < span.k_end) {
+      k${i} = k[key * wide + at${i}];
+      v${i} = v[key * wide + at${i}];
+    }
+#end
+#end
 #for i in 0..LOADS
     tile_k[to${i}] = k${i};
     tile_v[to${i}] = v${i};
 #end
     workgroupBarrier();
-    if (key + ${KEYS}u < span.k_end) {
+#if PRE
+    {
+      let next = key + ${KEYS}u;
 #for i in 0..LOADS
-      {
-        let row = key + ${KEYS}u + row${i};
-        let at = min(row, last) * stride + head + col${i};
-        k${i} = k[at];
-        v${i} = select(vec4<f16>(), v[at], row < span.k_end);
+      // Keys past the end are masked by their scores; values there must be 0, for 0 · NaN is NaN.
+      if (next + row${i} < span.k_end) {
+        k${i} = k[next * wide + at${i}];
+        v${i} = v[next * wide + at${i}];
+      } else {
+        v${i} = Eight();
       }
 #end
     }
+#end
 #for r in 0..BLOCKS
 #for j in 0..NK
     var s${r}_${j}: coop_mat16x16<f32, C> = coop_mat16x16<f32, C>();
@@ -92,7 +146,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 #for j in 0..NK
 #for d in 0..ND
     {
-      let kf = coopLoad<coop_mat16x16<f16, B>>(&tile_k[${j * 16 * LDK + d * 4}u], ${LDK}u);
+      let kf = coopLoad<coop_mat16x16<f16, B>>(&tile_k[${j * 16 * LDK + d * 2}u].a, ${LDK * 2}u);
 #for r in 0..BLOCKS
       s${r}_${j} = coopMultiplyAdd(q${r}_${d}, kf, s${r}_${j});
 #end
@@ -124,15 +178,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let fade = exp2(m${r} - grown);
       m${r} = grown;
       l${r} *= fade;
+#for part in 0..PARTS
       subgroupBarrier();
-#for d in 0..ND
-      coopStoreT(o${r}_${d}, &scores[ss + ${d * 4}u], ${LDS}u);
+#for d in 0..PIECES
+      coopStoreT(o${r}_${part * PIECES + d}, &scores[ss + ${d * 4}u], ${LDS}u);
 #end
       subgroupBarrier();
-      for (var e = 0u; e < ${D4 / 2}u; e++) { scores[ss + er * ${LDS}u + e * 2u + ec] *= fade; }
+      for (var e = 0u; e < ${PART / 8}u; e++) { scores[ss + er * ${LDS}u + e * 2u + ec] *= fade; }
       subgroupBarrier();
-#for d in 0..ND
-      o${r}_${d} = coopLoadT<coop_mat16x16<f32, C>>(&scores[ss + ${d * 4}u], ${LDS}u);
+#for d in 0..PIECES
+      o${r}_${part * PIECES + d} = coopLoadT<coop_mat16x16<f32, C>>(&scores[ss + ${d * 4}u], ${LDS}u);
+#end
 #end
     }
     var u${r} = vec4<f32>();
@@ -141,13 +197,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       // The sum takes the rounded weights, so that their errors cancel where one key dominates.
       let p = vec4<f16>(exp2(x${r}_${e} - m${r}));
       u${r} += vec4<f32>(p);
-      weights[sp + er * ${LDP}u + ${e * 2}u + ec] = p;
+      weights[sp + er * ${LDS}u + ${e * 2}u + ec] = p;
     }
 #end
     l${r} += u${r}.x + u${r}.y + u${r}.z + u${r}.w;
     subgroupBarrier();
 #for j in 0..NK
-    let p${r}_${j} = coopLoadT<coop_mat16x16<f16, A>>(&weights[sp + ${j * 4}u], ${LDP}u);
+    let p${r}_${j} = coopLoadT<coop_mat16x16<f16, A>>(&weights[sp + ${j * 4}u], ${LDS}u);
 #end
 #if r + 1 < BLOCKS
     subgroupBarrier();
@@ -156,7 +212,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 #for j in 0..NK
 #for d in 0..ND
     {
-      let vf = coopLoadT<coop_mat16x16<f16, B>>(&tile_v[${j * 16 * LDK + d * 4}u], ${LDK}u);
+      let vf = coopLoadT<coop_mat16x16<f16, B>>(&tile_v[${j * 16 * LDK + d * 2}u].a, ${LDK * 2}u);
 #for r in 0..BLOCKS
       o${r}_${d} = coopMultiplyAdd(p${r}_${j}, vf, o${r}_${d});
 #end
@@ -166,21 +222,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     workgroupBarrier();
   }
 #for r in 0..BLOCKS
+  var sum${r} = l${r} + subgroupShuffleXor(l${r}, 1u);
+  // A group without keys gives zeros; any other row divides, so that NaN stays NaN.
+  if (span.k >= span.k_end) { sum${r} = 1.0; }
+#for part in 0..PARTS
   subgroupBarrier();
-#for d in 0..ND
-  coopStoreT(o${r}_${d}, &scores[ss + ${d * 4}u], ${LDS}u);
+#for d in 0..PIECES
+  coopStoreT(o${r}_${part * PIECES + d}, &scores[ss + ${d * 4}u], ${LDS}u);
 #end
   subgroupBarrier();
   {
-    var sum = l${r} + subgroupShuffleXor(l${r}, 1u);
-    // A group without keys gives zeros; any other row divides, so that NaN stays NaN.
-    if (span.k >= span.k_end) { sum = 1.0; }
     let row = first + ${r * 16}u + er;
     if (row < span.q_end) {
-      for (var e = 0u; e < ${D4 / 2}u; e++) {
-        y[row * stride + head + e * 2u + ec] = vec4<f16>(scores[ss + er * ${LDS}u + e * 2u + ec] / sum);
+      for (var e = 0u; e < ${PART / 8}u; e++) {
+        y[row * stride + head + ${part * PART / 4}u + e * 2u + ec] = vec4<f16>(scores[ss + er * ${LDS}u + e * 2u + ec] / sum${r});
       }
     }
   }
+#end
 #end
 }

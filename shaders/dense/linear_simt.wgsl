@@ -1,18 +1,24 @@
 // y = epilogue(x·Wᵀ + b) without matrix units: x [M, K], W [N, K], y [M, N], f32 accumulation.
 //
-// A workgroup makes a BM×BN tile, an invocation 4·R × 4·R elements of it. Tiles of x and W lie in workgroup memory as f32,
+// A workgroup makes a BM×BN tile, an invocation 4·RM × 4·RN elements of it. Tiles of x and W lie in workgroup memory as f32,
 // K-major, so that the inner loop reads vec4s along M and N; the next tiles are fetched into registers meanwhile.
 //
 // T element type; W weight storage (f16 beside T = f32 is unpacked from words and needs no feature; i8, i4 carry scales);
-// VEC 4: K and N are multiples of 4, 1: any; TILE 128, 64 or 32; EPI plain, bias, residual (bias and residual), gate (bias,
+// VEC 4: K and N are multiples of 4, 1: any; TILE 128 or 32, or a form of 128 for sums of a multiple of 16 (flat, long); EPI plain, bias, residual (bias and residual), gate (bias,
 // residual and gate by group) or split (bias, N in three equal parts stored apart); GATHER table or grid: a 3×3×3 convolution,
 // K = 27·CIN, rows of x are picked by a neighbour table [27, M] (−1: zeros) or by the dimensions of a dense volume.
 #import workgroup
 #import activation
-#let R = select(TILE == 32, 1, 2)
-#let TX = select(TILE == 128, 16, 8)
-#let THREADS = TX * TX
-#let BM = TX * 4 * R
+// Vec4s of rows and of columns that an invocation makes, invocations along rows, loop unrolling.
+#let RM = select(TILE == 32, 1, 2)
+#let RN = select(TILE == "long4" || TILE == "long8", 4, RM)
+#let TY = select(TILE == 32, 8, 16)
+#let TX = TY * RM / RN
+#let UNROLL = select(TILE == "flat8" || TILE == "long8", 8, select(TILE == "flat16", 16, 4))
+// Whether K may be no multiple of BK.
+#let TAIL = TILE == 128 || TILE == 32
+#let THREADS = TX * TY
+#let BM = TY * 4 * RM
 #let BK = 16
 #let LD = BM / 4
 // 4×4 blocks that one tile of x (or W) is fetched in, and how many of both an invocation fetches.
@@ -93,7 +99,11 @@ fn fetch_x(row: u32, k: u32) -> vec4<f32> {
 #end
 #else
 #if VEC == 4
+#if TAIL
   return select(vec4<f32>(), vec4<f32>(x[(row * columns + min(k, columns - 4u)) / 4u]), k < columns);
+#else
+  return vec4<f32>(x[(row * columns + k) / 4u]);
+#end
 #else
   let start = row * columns;
   let last = columns - 1u;
@@ -126,6 +136,14 @@ fn fetch_w(row: u32, k: u32) -> vec4<f32> {
   let group = row * ((columns + info[7] - 1u) / info[7]) + column / info[7];
   let scale = unpack2x16float(scales[group / 2u])[group % 2u];
   return select(vec4<f32>(), values * scale, k < columns);
+#elif VEC == 4 && !TAIL
+  let at = (row * columns + k) / 4u;
+#if W == T
+  return vec4<f32>(w[at]);
+#else
+  let packed = w[at];
+  return vec4<f32>(unpack2x16float(packed.x), unpack2x16float(packed.y));
+#end
 #elif VEC == 4
   let at = (row * columns + min(k, columns - 4u)) / 4u;
 #if W == T
@@ -207,8 +225,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let n0 = tile % info[4] * ${BM}u;
   let tx = tid % ${TX}u;
   let ty = tid / ${TX}u;
-#for i in 0..4 * R
-#for j in 0..R
+#for i in 0..4 * RM
+#for j in 0..RN
   var c${i}_${j} = vec4<f32>();
 #end
 #end
@@ -260,14 +278,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       }
 #end
     }
-    for (var k = 0u; k < ${BK * LD}u; k += ${4 * LD}u) {
-#for u in 0..4
-#for r in 0..R
-      let a${u}_${r} = tile_x[k + ty + ${u * LD + r * TX}u];
+    for (var k = 0u; k < ${BK * LD}u; k += ${UNROLL * LD}u) {
+#for u in 0..UNROLL
+#for r in 0..RM
+      let a${u}_${r} = tile_x[k + ty + ${u * LD + r * TY}u];
+#end
+#for r in 0..RN
       let w${u}_${r} = tile_w[k + tx + ${u * LD + r * TX}u];
 #end
-#for i in 0..4 * R
-#for j in 0..R
+#for i in 0..4 * RM
+#for j in 0..RN
       c${i}_${j} = fma(vec4<f32>(a${u}_${i / 4}[${i % 4}]), w${u}_${j}, c${i}_${j});
 #end
 #end
@@ -275,9 +295,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     workgroupBarrier();
   }
-#for i in 0..4 * R
-#for j in 0..R
-  store(c${i}_${j}, m0 + ty * 4u + ${i / 4 * TX * 4 + i % 4}u, n0 + tx * 4u + ${j * TX * 4}u);
+#for i in 0..4 * RM
+#for j in 0..RN
+  store(c${i}_${j}, m0 + ty * 4u + ${i / 4 * TY * 4 + i % 4}u, n0 + tx * 4u + ${j * TX * 4}u);
 #end
 #end
 }

@@ -1,4 +1,5 @@
-//! `bench [auto|web|base|subgroup|matrix] [f16|f32] [full|small] [configs] [only=TEXT]`: the kernels' times on the strongest adapter.
+//! `bench [auto|web|base|subgroup|matrix] [f16|f32] [full|small] [variants] [only=TEXT]`: the kernels' times and errors on the
+//! strongest adapter, as `maquette bench kernels` prints them.
 
 use burn::tensor::DType;
 use maquette_gpu::{AdapterChoice, Gpu, OpenOptions, TierRequest};
@@ -6,16 +7,16 @@ use maquette_kernels::bench::{Options, kernels, table};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut tier = TierRequest::Auto;
-    let mut options = Options { dtype: DType::F16, full: false, configs: false, only: None };
+    let mut options = Options { dtype: DType::F16, full: false, variants: false, only: Vec::new() };
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "f16" => options.dtype = DType::F16,
             "f32" => options.dtype = DType::F32,
             "full" => options.full = true,
             "small" => options.full = false,
-            "configs" => options.configs = true,
+            "variants" => options.variants = true,
             other => match other.strip_prefix("only=") {
-                Some(text) => options.only = Some(text.to_string()),
+                Some(text) => options.only.push(text.to_string()),
                 None => tier = other.parse()?,
             },
         }

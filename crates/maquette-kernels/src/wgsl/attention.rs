@@ -2,11 +2,35 @@
 
 use burn::tensor::Tensor;
 
-use super::{cube, element, empty, gpu, launch, matrix_kernels, permutation, tensor};
+use super::{
+    cube, element, empty, gpu, launch, matrix_kernels, permutation, tensor,
+    tuning::{self, Family},
+};
 use crate::RowGroups;
 
 /// Largest head dim with a kernel.
 const MAX_DIM: usize = 128;
+/// Forms of the matrix body (`attention/flash_coop.wgsl`): parameter, queries of a workgroup, head dims.
+pub(super) const MATRIX_FORMS: [(&str, usize, [usize; 2]); 9] = [
+    ("keys64", 128, [32, 64]),
+    ("single64", 64, [32, 64]),
+    ("single64l", 64, [32, 64]),
+    ("keys32", 128, [32, 128]),
+    ("single32", 64, [32, 128]),
+    ("single32l", 64, [32, 128]),
+    ("eight", 128, [64, 128]),
+    ("eightl", 128, [64, 128]),
+    ("pair", 32, [32, 128]),
+];
+
+fn matrix_form(rows: usize, dim: usize) -> (&'static str, usize) {
+    // Short groups (windows) would leave most of a big tile empty.
+    let long = rows >= 96 && dim < 128;
+    let name = tuning::forced(Family::MatrixAttention).unwrap_or(if long { "keys64" } else { "pair" });
+    let form = MATRIX_FORMS.into_iter().find(|form| form.0 == name && (form.2[0]..=form.2[1]).contains(&dim));
+    form.map_or(("pair", 32), |form| (form.0, form.1))
+}
+
 /// Queries that a workgroup takes without matrix units.
 const QUERIES: usize = 64;
 
@@ -41,10 +65,8 @@ pub(crate) fn attention(
     };
     let vec = if whole { "4" } else { "1" };
     let (permutation, queries) = if whole && t == "f16" && matrix_kernels(&capabilities) {
-        // Short groups (windows) would leave most of a big tile empty.
-        let long = rows / q_groups.len().max(1) >= 96 && dim < 128;
-        let (warps, blocks, queries) = if long { ("4", "2", 128) } else { ("2", "1", 32) };
-        (permutation("attention_coop", &[("D", padded), ("WARPS", warps), ("BLOCKS", blocks)])?, queries)
+        let (form, queries) = matrix_form(rows / q_groups.len().max(1), dim);
+        (permutation("attention_coop", &[("D", padded), ("CFG", form)])?, queries)
     } else {
         (permutation("attention_simt", &[("T", t), ("D", padded), ("VEC", vec)])?, QUERIES)
     };

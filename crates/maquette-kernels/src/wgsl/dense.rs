@@ -5,7 +5,10 @@ use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 use maquette_gpu::Capabilities;
 use maquette_shaders::Permutation;
 
-use super::{cube, cube_as, element, empty, gpu, group_words, launch, matrix_kernels, permutation, tensor, tuning};
+use super::{
+    cube, cube_as, element, empty, gpu, group_words, launch, matrix_kernels, permutation, tensor,
+    tuning::{self, Family},
+};
 use crate::{Activation, Linear, PackedLinear, Packing, RowGroups};
 
 /// What follows the sum: the `EPI` parameter and its tensors in binding order.
@@ -214,7 +217,11 @@ impl Problem<'_> {
     fn run(&self) -> Option<Vec<CubeTensor>> {
         let [m, n, k] = self.size;
         let inputs = k / if matches!(self.taps, Taps::None) { 1 } else { crate::neighbours::TAPS };
-        let (permutation, [high, wide]) = match self.matrix(inputs) {
+        let few = match self.taps {
+            Taps::None => few(self.x.dtype, self.stored(), self.epilogue.name, self.size),
+            _ => None,
+        };
+        let (permutation, [high, wide]) = match few.or_else(|| self.matrix(inputs)) {
             Some(chosen) => chosen,
             None => self.simt(inputs)?,
         };
@@ -271,11 +278,7 @@ impl Problem<'_> {
         if conv && !inputs.is_multiple_of(64) {
             return None;
         }
-        let config = match tuning::linear_config() {
-            Some(config) if !conv => config,
-            _ => LinearConfig::fitting(m, n),
-        };
-        let ([high, wide, deep], name) = config.tile();
+        let (name, [high, wide, deep]) = matrix_tile(m, n);
         let tail = if k.is_multiple_of(deep) { "0" } else { "1" };
         let kernel = if conv { "conv3_coop" } else { "linear_coop" };
         let values =
@@ -284,11 +287,17 @@ impl Problem<'_> {
     }
 
     fn simt(&self, inputs: usize) -> Option<(&'static Permutation, [usize; 2])> {
-        let [m, n, _] = self.size;
+        let [m, n, k] = self.size;
         let vec = inputs.is_multiple_of(4) && n.is_multiple_of(4);
         // Big tiles reuse more, small ones keep more of the device busy.
-        let (tile, edge) =
-            if vec && m.div_ceil(128) * n.div_ceil(128) >= ENOUGH_TILES { ("128", 128) } else { ("32", 32) };
+        let big = vec && m.div_ceil(128) * n.div_ceil(128) >= ENOUGH_TILES;
+        let forms =
+            matches!(self.taps, Taps::None) && k.is_multiple_of(PLAIN_DEPTH) && matches!(self.storage, Storage::Plain);
+        let (tile, edge) = match tuning::forced(Family::PlainLinear) {
+            _ if !big => ("32", 32),
+            Some(form) if forms => (form, 128),
+            _ => ("128", 128),
+        };
         let values = [
             ("T", if self.x.dtype == DType::F16 { "f16" } else { "f32" }),
             ("W", self.stored()),
@@ -306,34 +315,41 @@ impl Problem<'_> {
 const ENOUGH_TILES: usize = 64;
 /// Rows below which matrix tiles would be mostly padding.
 const MIN_MATRIX_ROWS: usize = 16;
+/// Rows up to which reading the weights is the work.
+const FEW_ROWS: usize = 4;
 
-/// Tile sizes of the matrix body (`dense/linear_coop.wgsl`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinearConfig {
-    /// 128×128 with 64 columns of the sum at a time, eight subgroups.
-    Deep,
-    /// 128×128 with 32 columns at a time, four subgroups.
-    Square,
-    /// 128×256 with 32 columns at a time, eight subgroups.
-    Large,
-    /// 64×64 with 64 columns at a time, four subgroups.
-    Small,
+/// Tiles of the matrix body (`dense/linear_coop.wgsl`): parameter, rows, columns, elements of the sums at a time.
+pub(super) const MATRIX_TILES: [(&str, [usize; 3]); 11] = [
+    ("deep", [128, 128, 64]),
+    ("wide", [128, 128, 32]),
+    ("lean32", [128, 128, 32]),
+    ("lean64", [128, 128, 64]),
+    ("double", [128, 128, 32]),
+    ("square", [128, 128, 32]),
+    ("square0", [128, 128, 32]),
+    ("large", [128, 256, 32]),
+    ("half", [64, 128, 32]),
+    ("tall", [128, 64, 32]),
+    ("small", [64, 64, 64]),
+];
+/// Forms of the 128×128 tile without matrix units.
+pub(super) const PLAIN_TILES: [&str; 5] = ["128", "flat8", "flat16", "long4", "long8"];
+/// Multiple that the sums' length has to have for all but the first of them.
+const PLAIN_DEPTH: usize = 16;
+
+fn matrix_tile(m: usize, n: usize) -> (&'static str, [usize; 3]) {
+    let many = m.div_ceil(128) * n.div_ceil(128) >= ENOUGH_TILES;
+    let name = tuning::forced(Family::MatrixLinear).unwrap_or(if many { "deep" } else { "small" });
+    MATRIX_TILES.into_iter().find(|tile| tile.0 == name).unwrap_or(MATRIX_TILES[0])
 }
 
-impl LinearConfig {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Deep, Self::Square, Self::Large, Self::Small];
-
-    fn tile(self) -> ([usize; 3], &'static str) {
-        match self {
-            Self::Deep => ([128, 128, 64], "deep"),
-            Self::Square => ([128, 128, 32], "square"),
-            Self::Large => ([128, 256, 32], "large"),
-            Self::Small => ([64, 64, 64], "small"),
-        }
+/// The body for a few rows, its permutation and the rows and columns of a workgroup.
+fn few(x: DType, w: &str, epilogue: &str, [m, _, k]: [usize; 3]) -> Option<(&'static Permutation, [usize; 2])> {
+    let fits = m <= FEW_ROWS && k.is_multiple_of(8) && (x == DType::F32 || w == "f16");
+    if !fits || !["f32", "f16"].contains(&w) || !["plain", "bias"].contains(&epilogue) {
+        return None;
     }
-
-    fn fitting(m: usize, n: usize) -> Self {
-        if m.div_ceil(128) * n.div_ceil(128) >= ENOUGH_TILES { Self::Deep } else { Self::Small }
-    }
+    let (name, rows) = if m == 1 { ("1", 1) } else { ("4", FEW_ROWS) };
+    let t = if x == DType::F16 { "f16" } else { "f32" };
+    Some((permutation("linear_few", &[("T", t), ("W", w), ("ROWS", name), ("EPI", epilogue)])?, [rows, 16]))
 }

@@ -29,7 +29,6 @@ use maquette_gpu::{Capabilities, Tier, capabilities_of};
 use maquette_shaders::{Dialect, Permutation};
 
 pub(crate) use attention::attention;
-pub use dense::LinearConfig;
 pub(crate) use dense::{conv3_dense, conv3_sparse, linear, linear_packed, linear_qkv, linear_residual};
 pub(crate) use norm::{group_norm, layer_norm, layer_norm_modulate, rms_norm_heads, softmax};
 

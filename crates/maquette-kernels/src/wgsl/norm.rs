@@ -2,14 +2,23 @@
 
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
-use maquette_gpu::Capabilities;
+use maquette_gpu::{Capabilities, Tier};
 
 use super::{cube, cube_f32, element, empty, gpu, group_words, launch, permutation, tensor};
 use crate::RowGroups;
 
-/// Rows a workgroup takes, and columns that it can keep in registers.
+/// Rows that a workgroup takes without subgroups.
 const ROWS: usize = 4;
-const HELD: usize = 1024;
+/// Invocations of a workgroup of the layer norm.
+const THREADS: usize = 128;
+/// Elements that a lane of the layer norm can keep in registers.
+const HELD: usize = 32;
+
+/// The size of subgroups where bodies that give a row to each are used: all of one known size.
+fn subgroup_size(capabilities: &Capabilities) -> Option<usize> {
+    let sizes = capabilities.subgroups.filter(|sizes| sizes.min == sizes.max && capabilities.tier >= Tier::Subgroup)?;
+    (4..=64).contains(&sizes.min).then_some(sizes.min as usize)
+}
 
 pub(crate) fn layer_norm(x: &Tensor<2>, affine: Option<(&Tensor<1>, &Tensor<1>)>, eps: f64) -> Option<Tensor<2>> {
     let capabilities = gpu(x)?;
@@ -54,9 +63,14 @@ fn normalise(
     if rows == 0 || width == 0 {
         return None;
     }
-    let vec = if width.is_multiple_of(4) { "4" } else { "1" };
-    let held = if vec == "4" && width <= HELD { "4" } else { "0" };
-    let permutation = permutation("layer_norm", &[("T", t), ("S", s), ("VEC", vec), ("HELD", held), ("MODE", mode)])?;
+    let wide = width.is_multiple_of(16 / x.dtype().size());
+    let subgroup = subgroup_size(capabilities).filter(|_| wide);
+    let lanes = subgroup.unwrap_or(THREADS / ROWS);
+    let held = wide && width <= HELD * lanes;
+    let (kernel, sub) = if subgroup.is_some() { ("layer_norm_subgroup", "1") } else { ("layer_norm", "0") };
+    let flag = |on: bool| if on { "1" } else { "0" };
+    let values = [("T", t), ("S", s), ("WIDE", flag(wide)), ("HELD", flag(held)), ("MODE", mode), ("SUB", sub)];
+    let permutation = permutation(kernel, &values)?;
     let x = cube(x)?;
     let y = empty(&x, [rows, width], x.dtype);
     let mut info = vec![rows as u32, width as u32, (eps as f32).to_bits()];
@@ -66,23 +80,40 @@ fn normalise(
     let mut buffers = vec![&x];
     buffers.extend(factors);
     buffers.push(&y);
-    launch(permutation, &buffers, info, rows.div_ceil(ROWS));
+    launch(permutation, &buffers, info, rows.div_ceil(THREADS / lanes));
     Some(tensor(y))
 }
 
 pub(crate) fn rms_norm_heads(x: &Tensor<3>, gamma: &Tensor<2>) -> Option<Tensor<3>> {
-    const VECTORS: usize = 16;
-    let t = element(x.dtype(), &*gpu(x)?)?;
+    let capabilities = gpu(x)?;
+    let t = element(x.dtype(), &capabilities)?;
     let [rows, heads, dim] = x.dims();
     let vectors = rows * heads;
     if vectors == 0 || dim == 0 || gamma.dims() != [heads, dim] {
         return None;
     }
-    let vec = if dim.is_multiple_of(4) { "4" } else { "1" };
-    let permutation = permutation("rms_heads", &[("T", t), ("VEC", vec)])?;
+    // Units of 16 bytes, a lane each, where their number is a power of two with a body.
+    let bytes = dim * x.dtype().size();
+    let wide = [("4", 4), ("8", 8), ("16", 16), ("32", 32)].into_iter().find(|form| form.1 * 16 == bytes);
+    let (permutation, vectors_each) = match wide {
+        Some((lanes, units)) => {
+            let subgroup = subgroup_size(&capabilities).is_some_and(|size| size >= units);
+            let (kernel, sub) = if subgroup { ("rms_heads_subgroup", "1") } else { ("rms_heads_wide", "0") };
+            (permutation(kernel, &[("T", t), ("LANES", lanes), ("SUB", sub)])?, 256 / units)
+        }
+        None => {
+            let vec = if dim.is_multiple_of(4) { "4" } else { "1" };
+            (permutation("rms_heads", &[("T", t), ("VEC", vec)])?, 16)
+        }
+    };
     let (x, gamma) = (cube(x)?, cube_f32(gamma)?);
     let y = empty(&x, [rows, heads, dim], x.dtype);
-    launch(permutation, &[&x, &gamma, &y], vec![vectors as u32, heads as u32, dim as u32], vectors.div_ceil(VECTORS));
+    launch(
+        permutation,
+        &[&x, &gamma, &y],
+        vec![vectors as u32, heads as u32, dim as u32],
+        vectors.div_ceil(vectors_each),
+    );
     Some(tensor(y))
 }
 

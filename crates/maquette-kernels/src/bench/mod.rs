@@ -1,0 +1,202 @@
+//! Times of every kernel on a device, beside what the device reaches at most, with the results checked.
+//!
+//! A case is enqueued many times inside one profile region, so that the host's share disappears behind the device's work;
+//! the time is the median region divided by the repeats. Open the [`Gpu`] with many `tasks_per_submit` (512), or the gaps
+//! between submissions count too. Inputs are random. Shares are of peaks measured in the same run: a plain copy, and
+//! multiply-adds (on matrix units where the tier has them) that never leave the registers. Errors are those of sampled
+//! elements against f64.
+
+mod cases;
+mod check;
+
+use std::time::Duration;
+
+use burn::tensor::{DType, Device, Distribution, Tensor};
+use maquette_gpu::{Gpu, GpuError, Tier};
+
+use crate::wgsl::tuning::{Family, force};
+use check::Sample;
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Element type of activations and weights: f32 or f16.
+    pub dtype: DType,
+    /// The networks' own sizes, for a real GPU; otherwise a sixteenth of them, for software adapters.
+    pub full: bool,
+    /// Also every form that a kernel has on the tier, not only the one that is chosen.
+    pub variants: bool,
+    /// Only cases whose name contains one of these; all where there are none.
+    pub only: Vec<String>,
+}
+
+/// What a case is limited by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Floating-point operations.
+    Arithmetic,
+    /// Bytes moved through memory, each input read once and each output written once.
+    Memory,
+}
+
+impl Limit {
+    /// Name of the rate's unit.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Arithmetic => "FLOP/s",
+            Self::Memory => "B/s",
+        }
+    }
+}
+
+/// One line of the table.
+#[derive(Clone, Debug)]
+pub struct Measurement {
+    /// What was measured.
+    pub name: String,
+    /// The form that was forced, or nothing for the one that is chosen by itself.
+    pub variant: Option<&'static str>,
+    /// Time of one call.
+    pub time: Duration,
+    /// Operations or bytes a call.
+    pub work: f64,
+    /// Which of both.
+    pub limit: Limit,
+    /// Share of the device's measured peak.
+    pub share: Option<f64>,
+    /// Relative Frobenius error of sampled elements against f64; infinite where they could not be read or are NaN.
+    pub error: Option<f64>,
+}
+
+impl Measurement {
+    /// Operations or bytes a second.
+    pub fn rate(&self) -> f64 {
+        self.work / self.time.as_secs_f64()
+    }
+}
+
+/// A case: its name, the kernel's forms, and what it has to do at least.
+struct Case<'a> {
+    name: &'a str,
+    family: Option<Family>,
+    limit: Limit,
+    work: f64,
+}
+
+struct Bench<'a> {
+    gpu: &'a Gpu,
+    options: &'a Options,
+    rows: Vec<Measurement>,
+    peaks: [Option<f64>; 2],
+}
+
+const REGIONS: usize = 5;
+const LONGEST: Duration = Duration::from_millis(25);
+const MOST_CALLS: u32 = 400;
+
+impl Bench<'_> {
+    fn device(&self) -> &Device {
+        self.gpu.device()
+    }
+
+    fn random<const D: usize>(&self, shape: [usize; D], scale: f64) -> Tensor<D> {
+        let normal = Distribution::Normal(0.0, scale);
+        Tensor::<D>::random(shape, normal, self.device()).cast(self.options.dtype)
+    }
+
+    fn wanted(&self, name: &str) -> bool {
+        self.options.only.is_empty() || self.options.only.iter().any(|only| name.contains(only.as_str()))
+    }
+
+    async fn region<T>(&self, calls: u32, call: &impl Fn() -> T) -> Result<Duration, GpuError> {
+        self.gpu.start_profile();
+        {
+            let _region = self.gpu.region("bench");
+            for _ in 0..calls {
+                call();
+            }
+        }
+        self.gpu.finish().await?;
+        let profile = self.gpu.finish_profile().await?;
+        Ok(profile.regions.first().map_or(Duration::ZERO, |region| region.duration) / calls)
+    }
+
+    async fn time<T>(&self, call: &impl Fn() -> T) -> Result<Duration, GpuError> {
+        // The first call compiles, the second one tells how many fit.
+        self.region(1, call).await?;
+        let one = self.region(3, call).await?.max(Duration::from_micros(1));
+        let calls = ((LONGEST.as_secs_f64() / one.as_secs_f64()) as u32).clamp(1, MOST_CALLS);
+        let mut times = Vec::with_capacity(REGIONS);
+        for _ in 0..REGIONS {
+            times.push(self.region(calls, call).await?);
+        }
+        times.sort_unstable();
+        Ok(times[REGIONS / 2].max(Duration::from_nanos(1)))
+    }
+
+    /// Measures a call with every form asked for and compares its result, `[rows, columns]`, with a sample.
+    async fn measure(&mut self, case: Case<'_>, sample: &Sample, call: impl Fn() -> Tensor<2>) -> Result<(), GpuError> {
+        let mut forms = vec![None];
+        if let Some(family) = case.family.filter(|_| self.options.variants) {
+            forms.extend(family.forms().into_iter().map(Some));
+        }
+        for variant in forms {
+            if let Some(family) = case.family {
+                force(family, variant);
+            }
+            let timed = self.time(&call).await;
+            let error = sample.error(call()).await;
+            if let Some(family) = case.family {
+                force(family, None);
+            }
+            let peak = self.peaks[usize::from(case.limit == Limit::Memory)];
+            let time = timed?;
+            let share = peak.map(|peak| case.work / time.as_secs_f64() / peak);
+            let (name, work, limit) = (case.name.to_string(), case.work, case.limit);
+            self.rows.push(Measurement { name, variant, time, work, limit, share, error: Some(error) });
+        }
+        Ok(())
+    }
+
+    /// The forms that this tier and element type choose among for linear layers.
+    fn linear_family(&self) -> Family {
+        let matrix = self.gpu.capabilities().tier == Tier::Matrix && self.options.dtype == DType::F16;
+        if matrix { Family::MatrixLinear } else { Family::PlainLinear }
+    }
+
+    fn attention_family(&self) -> Option<Family> {
+        let matrix = self.gpu.capabilities().tier == Tier::Matrix && self.options.dtype == DType::F16;
+        matrix.then_some(Family::MatrixAttention)
+    }
+}
+
+/// Measures every kernel on `gpu`.
+///
+/// # Errors
+/// Faults of the device.
+pub async fn kernels(gpu: &Gpu, options: &Options) -> Result<Vec<Measurement>, GpuError> {
+    let mut bench = Bench { gpu, options, rows: Vec::new(), peaks: [None; 2] };
+    bench.peaks().await?;
+    bench.cases().await?;
+    Ok(bench.rows)
+}
+
+/// The measurements as lines of text, columns aligned.
+pub fn table(rows: &[Measurement]) -> String {
+    let mut out = format!("{:<56} {:>10} {:>16} {:>7} {:>9}\n", "kernel", "µs", "rate", "peak", "error");
+    for row in rows {
+        let (scale, unit) = match row.limit {
+            // Software adapters reach thousandths of a TFLOP/s.
+            Limit::Arithmetic if row.rate() < 1e12 => (1e9, "GFLOP/s"),
+            Limit::Arithmetic => (1e12, "TFLOP/s"),
+            Limit::Memory => (1e9, "GB/s"),
+        };
+        let name = row.variant.map_or_else(|| row.name.clone(), |variant| format!("{} [{variant}]", row.name));
+        let share = row.share.map_or_else(|| "–".to_string(), |share| format!("{:.0} %", share * 100.0));
+        let error = row.error.map_or_else(|| "–".to_string(), |error| format!("{error:.1e}"));
+        let rate = format!("{:.1} {unit}", row.rate() / scale);
+        let time = row.time.as_secs_f64() * 1e6;
+        out.push_str(&format!("{name:<56} {time:>10.1} {rate:>16} {share:>7} {error:>9}\n"));
+    }
+    out
+}

@@ -23,8 +23,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   var pull = pulls[i] * factor;
   // At rate 1 nothing is held yet, and the buffer may hold anything.
   var weight = weights[i] * factor;
-  if (rate < 1.0) { weight = mix(held[i], weight, rate); }
-  held[i] = weight;
+  if (rate < 1.0) {
+    let mean = mix(held[i], weight, rate);
+    held[i] = mean;
+    // A texel that few subsets see must not go further than its own subset's minimum, or it swings ever wider.
+    weight = max(mean, weight);
+  } else {
+    held[i] = weight;
+  }
   let own = chain[i];
   if (smooth_weight > 0.0) {
     let x = i % side;

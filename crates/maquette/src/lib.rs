@@ -25,8 +25,8 @@
 //! # }
 //! ```
 //!
-//! Everything is `Send`, nothing is global, nothing prints, and no thread is started. Long work reports to a [`Control`] and
-//! stops between two steps when its [`CancelToken`] says so.
+//! Everything is `Send`, nothing is global and nothing prints. One thread is started: [`build_asset_on`] reduces the mesh on it
+//! while the device draws. Long work reports to a [`Control`] and stops between two steps when its [`CancelToken`] says so.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 

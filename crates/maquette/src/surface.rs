@@ -132,7 +132,7 @@ pub async fn build_asset(
     if options.bake == Bake::Solve {
         return Err(Error::option("bake", "fast where no device is given", "solve"));
     }
-    let begun = Begun::reduce(mesh, options, control).await?;
+    let begun = Begun::reduce(mesh, options, control, std::future::ready(Ok(()))).await?;
     let seen = match options.visibility_views {
         0 => None,
         views => Some(visibility(&begun.reduced.mesh, views, control).await?),
@@ -161,7 +161,14 @@ pub async fn build_asset_on(
     if options.bake.on(gpu) != Bake::Solve {
         return build_asset(mesh, gaussians, options, control).await;
     }
-    let begun = Begun::reduce(mesh, options, control).await?;
+    let views = options.bake_views.unwrap_or(SOLVED_VIEWS);
+    // The pictures of the Gaussians do not depend on the mesh: the device draws them while the processor reduces it.
+    let mut drawn = solve::Drawn::default();
+    let beside = async |drawn: &mut solve::Drawn| match (gaussians, options.texture_size) {
+        (Some(gaussians), Some(_)) => drawn.draw(gaussians, views, gpu, control).await,
+        _ => Ok(()),
+    };
+    let begun = Begun::reduce(mesh, options, control, beside(&mut drawn)).await?;
     let seen = match options.visibility_views {
         0 => None,
         views => Some(solve::visibility(&begun.reduced.mesh, views, gpu, control).await?),
@@ -169,8 +176,7 @@ pub async fn build_asset_on(
     let surface = begun.unwrap(seen, gaussians, options, control).await?;
     match surface.texture {
         Some((gaussians, size)) => {
-            let views = options.bake_views.unwrap_or(SOLVED_VIEWS);
-            let texture = solve::solve(&surface.mesh, gaussians, size, views, gpu, control).await?;
+            let texture = solve::solve(&surface.mesh, gaussians, size, views, drawn, gpu, control).await?;
             Ok(surface.with(texture))
         }
         None => Ok(surface.without_texture()),
@@ -205,8 +211,13 @@ struct Begun<'a> {
 }
 
 impl<'a> Begun<'a> {
-    /// Checks the options, cleans and reduces.
-    async fn reduce(mesh: ExtractedMesh, options: &SurfaceOptions, control: &'a Control) -> Result<Self> {
+    /// Checks the options, cleans and reduces; where there are threads, on one of its own, while `beside` goes on here.
+    async fn reduce(
+        mesh: ExtractedMesh,
+        options: &SurfaceOptions,
+        control: &'a Control,
+        beside: impl Future<Output = Result<()>>,
+    ) -> Result<Self> {
         if let Some(size) = options.texture_size.filter(|size| !size.is_power_of_two() || !(16..=8192).contains(size)) {
             let expected = "a power of two from 16 to 8192, or 0 for vertex colours";
             return Err(Error::option("texture size", expected, size));
@@ -222,7 +233,7 @@ impl<'a> Begun<'a> {
         let running = control.start(Stage::Surface, 3)?;
         let finish =
             FinishOptions { target_faces: options.faces, fill_holes: options.fill_holes, ..FinishOptions::default() };
-        let reduced = match reduce(&mesh.into_triangle_mesh(), &finish) {
+        let reduced = match reduce_beside(mesh, &finish, beside).await? {
             Err(MeshError::Empty { .. }) => return Err(Error::NoSurface),
             other => other?,
         };
@@ -251,6 +262,35 @@ impl<'a> Begun<'a> {
         control.rest().await?;
         Ok(Unwrapped { mesh, texture: Some((gaussians, size)) })
     }
+}
+
+/// Reduces on another thread while `beside` goes on in this one; without another thread, one after the other.
+#[cfg(not(target_family = "wasm"))]
+async fn reduce_beside(
+    mesh: ExtractedMesh,
+    finish: &FinishOptions,
+    beside: impl Future<Output = Result<()>>,
+) -> Result<std::result::Result<Reduced, MeshError>> {
+    let mesh = std::sync::Arc::new(mesh.into_triangle_mesh());
+    let (shared, options) = (mesh.clone(), finish.clone());
+    let worker = std::thread::Builder::new().name("maquette-reduce".into()).spawn(move || reduce(&shared, &options));
+    beside.await?;
+    Ok(match worker.map(std::thread::JoinHandle::join) {
+        Ok(Ok(reduced)) => reduced,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        // The system gives no thread.
+        Err(_) => reduce(&mesh, finish),
+    })
+}
+
+#[cfg(target_family = "wasm")]
+async fn reduce_beside(
+    mesh: ExtractedMesh,
+    finish: &FinishOptions,
+    beside: impl Future<Output = Result<()>>,
+) -> Result<std::result::Result<Reduced, MeshError>> {
+    beside.await?;
+    Ok(reduce(&mesh.into_triangle_mesh(), finish))
 }
 
 /// Says what it took to keep to the faces wanted, or that it could not be done.

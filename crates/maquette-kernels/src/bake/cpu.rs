@@ -2,13 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use maquette_mesh::bake::{FloatTexture, MipTexture, total_variation};
 
 use super::{BakePlan, BakeProgress, BakedTexture};
 use crate::{
     Error,
-    buffers::{read_floats, read_words, upload_floats},
+    buffers::{read_floats, read_words, upload_floats, upload_words},
     mesh_raster::{CoordinatePictures, FacePictures},
 };
 
@@ -18,25 +18,48 @@ pub(super) struct View {
     places: Vec<([f32; 2], [f32; 4])>,
 }
 
+/// Colours of pictures as words `[V, H, W]`, row 0 at the bottom; see `bake/pack.wgsl`.
+pub(super) async fn pack(rgb: &Tensor<4>, cover: Option<(&Tensor<3>, f32)>) -> Result<Tensor<3, Int>, Error> {
+    let [views, _, height, width] = rgb.dims();
+    let (device, pixels) = (rgb.device(), height * width);
+    let rgb = read_floats(rgb.clone()).await?;
+    let cover = match cover {
+        Some((transmittance, least)) => Some((read_floats(transmittance.clone()).await?, least)),
+        None => None,
+    };
+    let word = |at: usize| {
+        let (view, pixel) = (at / pixels, at % pixels);
+        let from_top = (height - 1 - pixel / width) * width + pixel % width;
+        let color = [0, 1, 2].map(|k| rgb[(3 * view + k) * pixels + from_top]);
+        let bytes = match &cover {
+            Some((transmittance, least)) => {
+                let cover = 1.0 - transmittance[view * pixels + from_top];
+                if cover > *least { color.map(|x| ((x / cover * 255.0).clamp(1.0, 255.0) + 0.5) as u8) } else { [0; 3] }
+            }
+            None => color.map(|x| (x * 255.0) as u8),
+        };
+        u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0])
+    };
+    Ok(upload_words((0..views * pixels).map(word).collect(), [views, height, width], &device))
+}
+
 pub(super) async fn collect(
-    rgb: &Tensor<4>,
+    colors: &Tensor<3, Int>,
     faces: &FacePictures,
     coordinates: &CoordinatePictures,
 ) -> Result<Vec<View>, Error> {
-    let [views, _, height, width] = rgb.dims();
+    let [views, height, width] = colors.dims();
     let pixels = height * width;
-    let rgb = read_floats(rgb.clone()).await?;
+    let words = read_words(colors.clone()).await?;
     let ids = read_words(faces.ids.clone()).await?;
     let uv = read_floats(coordinates.uv.clone()).await?;
     let change = read_floats(coordinates.derivatives.clone()).await?;
     let view = |view: usize| {
         let mut out = View { colors: Vec::new(), places: Vec::new() };
-        for pixel in 0..pixels {
-            let from_top = (height - 1 - pixel / width) * width + pixel % width;
-            let bytes = [0, 1, 2].map(|k| (rgb[(3 * view + k) * pixels + from_top] * 255.0) as u8);
-            let at = view * pixels + pixel;
-            if ids[at] > 0 && bytes != [0; 3] {
-                out.colors.push(bytes.map(|b| f32::from(b) / 255.0));
+        for at in view * pixels..(view + 1) * pixels {
+            if ids[at] > 0 && words[at] != 0 {
+                let [red, green, blue, _] = words[at].to_le_bytes();
+                out.colors.push([red, green, blue].map(|b| f32::from(b) / 255.0));
                 out.places.push((uv.as_chunks::<2>().0[at], change.as_chunks::<4>().0[at]));
             }
         }
@@ -134,7 +157,8 @@ pub(super) fn solve(
                 let new = weights.texels[i][k] * factor;
                 let h = &mut held.texels[i][k];
                 *h += (new - *h) * step.rate;
-                weights.texels[i][k] = *h;
+                // A texel that few subsets see must not go further than its own subset's minimum, or it swings ever wider.
+                weights.texels[i][k] = h.max(new);
             }
         }
         if step.pass == 0 {

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
 use super::{BakePlan, BakeProgress, BakedTexture, plan::Step};
@@ -45,21 +45,43 @@ fn elsewhere() -> Error {
     Error::Read { message: "the pictures are not on the GPU that bakes them".into() }
 }
 
+/// Colours of pictures as words `[V, H, W]`; see `bake/pack.wgsl`.
+pub(super) fn pack(
+    buffers: &Buffers,
+    rgb: &Tensor<4>,
+    cover: Option<(&Tensor<3>, f32)>,
+) -> Result<Tensor<3, Int>, Error> {
+    let [views, _, height, width] = rgb.dims();
+    let rgb = cube_f32(rgb).ok_or_else(elsewhere)?;
+    let pixels = views * height * width;
+    let words = buffers.words(pixels);
+    let mut info = vec![views as u32, width as u32, height as u32];
+    let groups = pixels.div_ceil(LANES);
+    match cover {
+        Some((transmittance, least)) => {
+            let transmittance = cube_f32(transmittance).ok_or_else(elsewhere)?;
+            info.push(least.to_bits());
+            run("bake_pack", &[("COVER", "1")], &[&rgb, &words, &transmittance], info, groups);
+        }
+        None => run("bake_pack", &[("COVER", "0")], &[&rgb, &words], info, groups),
+    }
+    Ok(int_tensor::<1>(words).reshape([views, height, width]))
+}
+
 pub(super) async fn collect(
     buffers: &Buffers,
     size: usize,
-    rgb: &Tensor<4>,
+    colors: &Tensor<3, Int>,
     faces: &FacePictures,
     coordinates: &CoordinatePictures,
 ) -> Result<Batch, Error> {
-    let [views, _, height, width] = rgb.dims();
+    let [views, height, width] = colors.dims();
     let pixels = views * height * width;
     let groups = pixels.div_ceil(LANES);
-    let rgb = cube_f32(rgb).ok_or_else(elsewhere)?;
+    let colors = words_of(colors).ok_or_else(elsewhere)?;
     let ids = words_of(&faces.ids).ok_or_else(elsewhere)?;
-    let (colors, flags) = (buffers.words(pixels), buffers.words(pixels));
-    let info = vec![views as u32, width as u32, height as u32];
-    run("bake_observe", &[], &[&rgb, &ids, &colors, &flags], info, groups);
+    let flags = buffers.words(pixels);
+    run("bake_observe", &[], &[&colors, &ids, &flags], vec![pixels as u32], groups);
     let offsets = scan(buffers, &flags, pixels);
     let places = buffers.ramp(views + 1, 0, (height * width) as u32);
     let starts = read_words::<1>(int_tensor(buffers.gather(&offsets, &places, views + 1))).await?;

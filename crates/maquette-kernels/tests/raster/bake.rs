@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use maquette_kernels::bake::{
-    BakePlan, BakeProgress, BakedTexture, LEAST_SEEN, Observations, PassPlan, sample_texture,
+    BakePlan, BakeProgress, BakedTexture, LEAST_SEEN, Observations, PassPlan, PictureColors, sample_texture,
 };
 use maquette_kernels::mesh_raster::{CoordinatePictures, FacePictures, Faces, rasterise, transform_corners};
 use maquette_mesh::TriangleMesh;
@@ -124,9 +124,13 @@ fn observe(size: usize, views: &[Matrix4], side: usize, noise: f32, device: &Dev
     Observed { pictures, coordinates, rgb, colors, mask, side }
 }
 
+fn colors(rgb: &Tensor<4>) -> PictureColors {
+    block_on(PictureColors::of_pictures(rgb)).expect("three channels")
+}
+
 fn bake(observed: &Observed, size: usize, plan: &BakePlan, device: &Device) -> (BakedTexture, Vec<BakeProgress>) {
     let mut observations = Observations::new(size, device).expect("valid size");
-    block_on(observations.add(&observed.rgb, &observed.pictures, &observed.coordinates)).expect("same shapes");
+    block_on(observations.add(&colors(&observed.rgb), &observed.pictures, &observed.coordinates)).expect("same shapes");
     assert_eq!(observations.len(), observed.mask.iter().filter(|m| **m).count());
     let mut told = Vec::new();
     let mut hear = |progress: &BakeProgress| {
@@ -221,7 +225,7 @@ fn held_out_psnr(texture: &FloatTexture, size: usize, device: &Device) -> f64 {
 }
 
 #[test]
-fn sixteen_passes_come_to_the_loss_of_the_references_2500_steps() {
+fn the_solver_comes_closer_to_the_truth_than_the_references_2500_steps() {
     let (size, device) = (32, best());
     for noise in [0.0, 0.01, 0.06] {
         let observed = observe(size, &cameras(0..12, 12), 64, noise, &device);
@@ -234,14 +238,10 @@ fn sixteen_passes_come_to_the_loss_of_the_references_2500_steps() {
         let psnr = [&texture, &theirs].map(|t| held_out_psnr(t, size, &device));
         println!("noise {noise}: loss {ours:.5}, reference {reference:.5}; PSNR {psnr:.2?} dB; passes {told:.4?}");
         assert!((baked.loss - ours).abs() <= 1e-5, "the reported loss {} is that of the definition {ours}", baked.loss);
-        // The reference goes over these few pictures 208 times; noise-free losses are total variation and bytes' rounding.
-        assert!(
-            ours <= reference * if noise == 0.0 { 1.015 } else { 1.004 },
-            "noise {noise}: {ours} against {reference}"
-        );
-        // Beyond 45 dB the difference is below a byte's step.
-        assert!(psnr[0] >= (psnr[1] - 0.3).min(45.0), "noise {noise}: PSNR {psnr:?}");
-        assert_eq!(told.len(), 16);
+        // The reference goes over these few pictures 208 times.
+        assert!(ours <= reference * 1.003, "noise {noise}: {ours} against {reference}");
+        assert!(psnr[0] >= psnr[1], "noise {noise}: PSNR {psnr:?}");
+        assert_eq!(told.len(), 36);
     }
 }
 
@@ -325,7 +325,8 @@ fn views_may_come_in_batches_and_unseen_texels_are_filled() {
         let mut observations = Observations::new(size, &device).expect("valid size");
         for part in views.chunks(1) {
             let observed = observe(size, part, 64, 0.0, &device);
-            block_on(observations.add(&observed.rgb, &observed.pictures, &observed.coordinates)).expect("same shapes");
+            block_on(observations.add(&colors(&observed.rgb), &observed.pictures, &observed.coordinates))
+                .expect("same shapes");
         }
         let baked = block_on(observations.solve(&plan, &mut |_| ControlFlow::Continue(()))).expect("observed");
         assert!(max_diff(&floats(&baked.texels), &floats(&whole.texels)) <= 1e-5);
@@ -345,8 +346,9 @@ fn a_listener_can_end_the_work_and_wrong_inputs_are_refused() {
         assert!(block_on(observations.solve(&BakePlan::default(), &mut |_| ControlFlow::Continue(()))).is_err());
         let observed = observe(16, &cameras(0..2, 2), 20, 0.0, &device);
         let cut = observed.rgb.clone().slice([0..1, 0..3, 0..20, 0..20]);
-        assert!(block_on(observations.add(&cut, &observed.pictures, &observed.coordinates)).is_err());
-        block_on(observations.add(&observed.rgb, &observed.pictures, &observed.coordinates)).expect("same shapes");
+        assert!(block_on(observations.add(&colors(&cut), &observed.pictures, &observed.coordinates)).is_err());
+        block_on(observations.add(&colors(&observed.rgb), &observed.pictures, &observed.coordinates))
+            .expect("same shapes");
         let mut passes = 0;
         let mut stop = |_: &BakeProgress| {
             passes += 1;

@@ -1,12 +1,13 @@
 //! The texture that pictures of the Gaussians fit best, on the device (spec trellis.md §8.7).
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use maquette_gpu::Gpu;
-use maquette_kernels::bake::{BakePlan, BakeProgress, BakedTexture, Observations};
+use maquette_kernels::bake::{BakePlan, BakeProgress, BakedTexture, Observations, PictureColors};
 use maquette_kernels::mesh_raster::{Faces, count_visible, rasterise, transform_corners};
-use maquette_kernels::splat::{GaussianTensors, SplatPictures, render_gaussians};
+use maquette_kernels::splat::{GaussianTensors, render_gaussians};
 use maquette_mesh::camera::{Matrix4, OrbitCamera, multiply};
 use maquette_mesh::glb::Texture;
 use maquette_mesh::raster_gaussian::GaussianView;
@@ -22,8 +23,9 @@ const PIXELS_AT_ONCE: usize = 4 << 20;
 /// Side of the pictures in which hidden faces are looked for, and how many are drawn between two looks at the wish to stop.
 const VISIBILITY_SIDE: u32 = 1024;
 const VISIBILITY_BATCH: usize = 64;
-/// Half a step of a byte: cutting to bytes then rounds.
-const HALF_STEP: f32 = 0.5 / 255.0;
+/// Memory for pictures that are drawn before the mesh is there: 100 views at 1024² take 400 MiB. What exceeds it is drawn with
+/// the mesh, a few views at a time.
+const AHEAD_BYTES: usize = 512 << 20;
 
 /// Draws the Gaussians and the mesh from all views, then solves for the texture. Every pass over the views is told with the
 /// mean difference that it met. Nothing is random: views are a low-discrepancy sequence, and sums do not depend on their
@@ -33,13 +35,14 @@ pub(super) async fn solve(
     gaussians: &Gaussians,
     size: u32,
     views: BakeViews,
+    drawn: Drawn,
     gpu: &Gpu,
     control: &Control,
 ) -> Result<Texture> {
     let plan = BakePlan::default();
     let passes = plan.passes.len() + 1;
     let running = control.start(Stage::Bake, views.count as usize + passes)?;
-    let observed = gpu.guard_async(observe(mesh, gaussians, size, views, gpu, control, &running)).await??;
+    let observed = gpu.guard_async(observe(mesh, gaussians, size, views, drawn, gpu, control, &running)).await??;
     let first = views.count as usize + 1;
     let mut cancelled = None;
     let mut on_pass = |progress: &BakeProgress| {
@@ -99,44 +102,96 @@ fn device(error: maquette_kernels::Error) -> Error {
     Error::Network(error.into())
 }
 
-/// Pictures of all views, a few at a time.
+/// The cameras of all views in batches that are drawn at once.
+fn batches(views: BakeViews) -> Vec<Vec<OrbitCamera>> {
+    let at_once = (PIXELS_AT_ONCE / (views.side as usize).pow(2)).clamp(1, 64);
+    let cameras: Vec<OrbitCamera> = (0..views.count).map(|n| OrbitCamera::hammersley(n, views.count)).collect();
+    cameras.chunks(at_once).map(<[_]>::to_vec).collect()
+}
+
+/// What the Gaussians look like from a batch of cameras.
+async fn picture(scene: &GaussianTensors, batch: &[OrbitCamera], side: u32) -> Result<PictureColors> {
+    let shots: Vec<GaussianView> = batch.iter().map(|camera| splat_view(camera, side)).collect();
+    let pictures = render_gaussians(scene, &shots).await.map_err(device)?;
+    PictureColors::of_splats(&pictures, LEAST_COVER).await.map_err(device)
+}
+
+/// Pictures of the Gaussians that are there before the mesh is: of the first batches of views.
+#[derive(Default)]
+pub(super) struct Drawn {
+    scene: Option<GaussianTensors>,
+    colors: VecDeque<PictureColors>,
+}
+
+impl Drawn {
+    /// Draws as many views as fit [`AHEAD_BYTES`].
+    pub(super) async fn draw(
+        &mut self,
+        gaussians: &Gaussians,
+        views: BakeViews,
+        gpu: &Gpu,
+        control: &Control,
+    ) -> Result<()> {
+        gpu.guard_async(self.draw_ahead(gaussians, views, gpu, control)).await?
+    }
+
+    async fn draw_ahead(
+        &mut self,
+        gaussians: &Gaussians,
+        views: BakeViews,
+        gpu: &Gpu,
+        control: &Control,
+    ) -> Result<()> {
+        let scene = GaussianTensors::upload(gaussians, gpu.device()).map_err(device)?;
+        let view = 4 * (views.side as usize).pow(2);
+        let mut left = AHEAD_BYTES / view;
+        for batch in batches(views) {
+            if batch.len() > left {
+                break;
+            }
+            left -= batch.len();
+            control.rest().await?;
+            self.colors.push_back(picture(&scene, &batch, views.side).await?);
+        }
+        self.scene = Some(scene);
+        Ok(())
+    }
+}
+
+/// The mesh in all views, a few at a time, and what the Gaussians look like there.
+#[expect(clippy::too_many_arguments, reason = "all that a view is made of")]
 async fn observe(
     mesh: &TriangleMesh,
     gaussians: &Gaussians,
     size: u32,
     views: BakeViews,
+    mut drawn: Drawn,
     gpu: &Gpu,
     control: &Control,
     running: &Running<'_>,
 ) -> Result<Observations> {
     let place = gpu.device();
-    let scene = GaussianTensors::upload(gaussians, place).map_err(device)?;
+    let scene = match drawn.scene {
+        Some(scene) => scene,
+        None => GaussianTensors::upload(gaussians, place).map_err(device)?,
+    };
     let faces = Faces::upload(&mesh.faces, mesh.positions.len(), place).map_err(device)?;
     let (positions, uvs) = (rows(&mesh.positions, place), rows(&mesh.uvs, place));
     let mut observed = Observations::new(size as usize, place).map_err(device)?;
-    let at_once = (PIXELS_AT_ONCE / (views.side as usize).pow(2)).clamp(1, 64);
-    let cameras: Vec<OrbitCamera> = (0..views.count).map(|n| OrbitCamera::hammersley(n, views.count)).collect();
     let mut done = 0;
-    for batch in cameras.chunks(at_once) {
+    for batch in batches(views) {
         control.rest().await?;
-        let shots: Vec<GaussianView> = batch.iter().map(|camera| splat_view(camera, views.side)).collect();
-        let pictures = render_gaussians(&scene, &shots).await.map_err(device)?;
+        let colors = match drawn.colors.pop_front() {
+            Some(colors) => colors,
+            None => picture(&scene, &batch, views.side).await?,
+        };
         let matrices: Vec<Matrix4> = batch.iter().map(clip_from_world).collect();
         let clip = transform_corners(&positions, &matrices).await.map_err(device)?;
-        let drawn = rasterise(&clip, &faces, [views.side; 2]).await.map_err(device)?;
-        let coordinates = drawn.texture_coordinates(&uvs).await.map_err(device)?;
-        observed.add(&surface_colors(pictures), &drawn, &coordinates).await.map_err(device)?;
+        let shown = rasterise(&clip, &faces, [views.side; 2]).await.map_err(device)?;
+        let coordinates = shown.texture_coordinates(&uvs).await.map_err(device)?;
+        observed.add(&colors, &shown, &coordinates).await.map_err(device)?;
         done += batch.len();
         running.step(done)?;
     }
     Ok(observed)
-}
-
-/// The surface's own colours `[V, 3, H, W]`: what the Gaussians show divided by how much they cover, 0 where that is little.
-/// Covered pixels are at least one step bright, as 0 stands for nothing there.
-fn surface_colors(pictures: SplatPictures) -> Tensor<4> {
-    let cover: Tensor<4> = (-pictures.transmittance + 1.0).unsqueeze_dim(1);
-    let seen = cover.clone().greater_elem(LEAST_COVER).float();
-    let colors = (pictures.rgb / cover.clamp_min(LEAST_COVER)).clamp(2.0 * HALF_STEP, 1.0);
-    (colors + HALF_STEP) * seen
 }

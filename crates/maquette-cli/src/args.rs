@@ -36,7 +36,7 @@ pub enum Command {
     Doctor(Doctor),
     /// Check that this GPU and driver compute the reference's numbers
     Verify(Verify),
-    /// Time the stages on this machine
+    /// Time the stages, or each kernel, on this machine
     Bench(Bench),
     /// Draw four views (.png) or a turntable (.webp) of a .glb or .ply
     Preview(Preview),
@@ -327,9 +327,42 @@ pub struct Verify {
     pub json: bool,
 }
 
+/// `bench kernels`.
+#[derive(Debug, Args)]
+pub struct BenchKernels {
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Numbers in activations and weights; default: f16 where the adapter has it
+    #[arg(long, value_enum)]
+    pub precision: Option<DtypeArg>,
+    /// Also every form that a kernel has on the tier
+    #[arg(long)]
+    pub variants: bool,
+    /// Only kernels whose line contains this; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub only: Vec<String>,
+    /// Problems of a sixteenth of the size, as software adapters get
+    #[arg(long)]
+    pub small: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `bench` measures.
+#[derive(Debug, Subcommand)]
+pub enum BenchAction {
+    /// Time and check each kernel, beside what the device reaches at most
+    Kernels(BenchKernels),
+}
+
 /// `bench`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Bench {
+    /// What to time; without: the stages
+    #[command(subcommand)]
+    pub action: Option<BenchAction>,
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]

@@ -1,19 +1,71 @@
-//! `maquette bench`: how long the stages take here.
+//! `maquette bench`: how long the stages take here, or each kernel.
 
 use std::sync::{Arc, Mutex};
 
+use burn::tensor::DType;
 use maquette::maquette_image::{Rgba, encode_png};
+use maquette::maquette_kernels::bench as kernels;
 use maquette::{
     CancelToken, Control, Cutout, CutoutOptions, Event, GenerateOptions, PipelineOptions, Residency, Sampling, Stage,
     SurfaceOptions, TrellisImageTo3d, build_asset_on, files,
 };
+use maquette_gpu::{AdapterKind, Gpu, OpenOptions};
 use serde_json::{Map, Value, json};
 
-use crate::args::Bench;
+use crate::args::{Bench, BenchAction, BenchKernels, DtypeArg};
 use crate::report::{self, Failure};
 use crate::{device, places};
 
 pub fn run(args: &Bench) -> Result<(), Failure> {
+    match &args.action {
+        Some(BenchAction::Kernels(args)) => run_kernels(args),
+        None => run_stages(args),
+    }
+}
+
+/// Commands that the runtime sends at once: the gaps between submissions would count as the kernels' time.
+const TASKS_PER_SUBMIT: usize = 512;
+
+fn run_kernels(args: &BenchKernels) -> Result<(), Failure> {
+    let (choice, options) = device::options(&args.device)?;
+    let options = OpenOptions { tasks_per_submit: TASKS_PER_SUBMIT, ..options };
+    let gpu = pollster::block_on(Gpu::open(&choice, options))?;
+    let facts = gpu.capabilities();
+    let dtype = match args.precision {
+        Some(DtypeArg::F16) if !device::half(&gpu) => return Err(device::no_half()),
+        None if !device::half(&gpu) => DType::F32,
+        Some(DtypeArg::F32) => DType::F32,
+        Some(DtypeArg::F16) | None => DType::F16,
+    };
+    let full = !args.small && facts.kind != AdapterKind::Software;
+    let options = kernels::Options { dtype, full, variants: args.variants, only: args.only.clone() };
+    let precision = format!("{dtype:?}").to_lowercase();
+    if args.json {
+        let mut rows = Vec::new();
+        pollster::block_on(kernels::kernels(&gpu, &options, &mut |row| rows.push(row)))?;
+        let line = |row: &kernels::Measurement| {
+            let (limit, seconds) = (row.limit.unit(), row.time.as_secs_f64());
+            json!({"kernel": row.name, "variant": row.variant, "seconds": seconds, "rate": row.rate(), "unit": limit,
+                "share": row.share, "error": row.error})
+        };
+        let lines: Vec<Value> = rows.iter().map(line).collect();
+        let value = json!({"adapter": facts.name, "driver": facts.driver, "tier": facts.tier.name(),
+            "precision": precision, "kernels": lines});
+        return report::print(&format!("{value}\n"));
+    }
+    let head = format!("{} ({}), tier {}, {precision}", facts.name, facts.driver, facts.tier);
+    report::print(&format!("{head}\n{}\n", kernels::table_head()))?;
+    // A line as soon as it is there: all of them take minutes.
+    let mut printed = Ok(());
+    pollster::block_on(kernels::kernels(&gpu, &options, &mut |row| {
+        if printed.is_ok() {
+            printed = report::print(&format!("{row}\n"));
+        }
+    }))?;
+    printed
+}
+
+fn run_stages(args: &Bench) -> Result<(), Failure> {
     let (model, _) = places::model(args.model.model.as_deref())?;
     let (gpu, _) = device::open(&args.device)?;
     let precision = device::precision(args.model.precision, &gpu, &*model)?;

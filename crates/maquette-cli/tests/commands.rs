@@ -239,6 +239,27 @@ fn bench_times_every_stage() {
 }
 
 #[test]
+fn bench_kernels_times_and_checks_every_kernel_of_a_software_adapter() {
+    let folder = tempdir().unwrap();
+    let mut command = maquette(folder.path());
+    command.args(["bench", "kernels", "--tier", "base", "--precision", "f32", "--json", "--only", "norm"]);
+    let output = run(&mut command);
+    if output.status.code() == Some(40) {
+        // No Vulkan at all here, which the message says.
+        assert!(stderr(&output).contains("adapter"), "{}", stderr(&output));
+        return;
+    }
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let lines = report["kernels"].as_array().unwrap();
+    for kernel in ["peak copy", "layer norm", "RMS norm"] {
+        let line = lines.iter().find(|line| line["kernel"].as_str().unwrap().starts_with(kernel)).unwrap();
+        assert!(line["seconds"].as_f64().unwrap() > 0.0 && line["rate"].as_f64().unwrap() > 0.0, "{line}");
+        assert!(kernel == "peak copy" || line["error"].as_f64().unwrap() <= 2e-6, "{line}");
+    }
+}
+
+#[test]
 fn models_are_listed_with_places_sizes_and_licences() {
     let folder = tempdir().unwrap();
     let f = folder.path();

@@ -3,7 +3,7 @@
 
 use burn::tensor::DType;
 use maquette_gpu::{AdapterChoice, Gpu, OpenOptions, TierRequest};
-use maquette_kernels::bench::{Options, kernels, table};
+use maquette_kernels::bench::{Options, kernels, table_head};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut tier = TierRequest::Auto;
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default(), open))?;
     let facts = gpu.capabilities();
     println!("{} ({}), tier {}, {:?}", facts.name, facts.driver, facts.tier.name(), options.dtype);
-    let rows = pollster::block_on(kernels(&gpu, &options))?;
-    print!("{}", table(&rows));
+    println!("{}", table_head());
+    pollster::block_on(kernels(&gpu, &options, &mut |row| println!("{row}")))?;
     Ok(())
 }

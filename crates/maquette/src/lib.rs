@@ -57,7 +57,7 @@ pub use model::{MemoryModel, ModelSource, Prepared, Weights};
 pub use pipeline::{GenerateOptions, Generated, Noise, PipelineOptions, Residency, Sampling, TrellisImageTo3d};
 pub use surface::{Asset, Bake, BakeViews, SurfaceOptions, Unwrap, build_asset, build_asset_on};
 
-pub use {maquette_gpu, maquette_image, maquette_mesh, maquette_weights};
+pub use {maquette_gpu, maquette_image, maquette_kernels, maquette_mesh, maquette_weights};
 
 /// The tiny model that examples and tests run on, where a checkout has it.
 #[doc(hidden)]

@@ -1,5 +1,7 @@
 //! The networks' problems.
 
+use std::time::Duration;
+
 use burn::tensor::{DType, Distribution, Tensor};
 use maquette_gpu::GpuError;
 
@@ -34,9 +36,11 @@ impl Bench<'_> {
         }
     }
 
-    fn peak_row(&mut self, name: &str, limit: Limit, work: f64, time: std::time::Duration) {
+    fn peak(&mut self, name: &str, limit: Limit, work: f64, time: Duration) {
         let (name, variant, share, error) = (name.to_string(), None, None, None);
-        self.rows.push(Measurement { name, variant, time, work, limit, share, error });
+        let row = Measurement { name, variant, time, work, limit, share, error };
+        self.peaks[usize::from(limit == Limit::Memory)] = Some(row.rate());
+        (self.each)(row);
     }
 
     /// What the device reaches at most.
@@ -45,19 +49,17 @@ impl Bench<'_> {
         let x = Tensor::<1>::random([elements], Distribution::Default, self.device());
         let Some(bytes) = wgsl::peak::copy(&x) else { return Ok(()) };
         let time = self.time(&|| wgsl::peak::copy(&x)).await?;
-        self.peak_row("peak copy", Limit::Memory, bytes, time);
-        self.peaks[1] = self.rows.last().map(Measurement::rate);
+        self.peak("peak copy", Limit::Memory, bytes, time);
         drop(x);
         let small = self.random([4096], 1.0);
         if let Some(work) = wgsl::peak::multiply_add(&small) {
             let time = self.time(&|| wgsl::peak::multiply_add(&small)).await?;
-            self.peak_row("peak multiply-add", Limit::Arithmetic, work, time);
+            self.peak("peak multiply-add", Limit::Arithmetic, work, time);
         }
         if let Some(work) = wgsl::peak::matrix(&small) {
             let time = self.time(&|| wgsl::peak::matrix(&small)).await?;
-            self.peak_row("peak matrix", Limit::Arithmetic, work, time);
+            self.peak("peak matrix", Limit::Arithmetic, work, time);
         }
-        self.peaks[0] = self.rows.last().map(Measurement::rate);
         Ok(())
     }
 

@@ -86,7 +86,7 @@ struct Case<'a> {
 struct Bench<'a> {
     gpu: &'a Gpu,
     options: &'a Options,
-    rows: Vec<Measurement>,
+    each: &'a mut dyn FnMut(Measurement),
     peaks: [Option<f64>; 2],
 }
 
@@ -153,7 +153,7 @@ impl Bench<'_> {
             let time = timed?;
             let share = peak.map(|peak| case.work / time.as_secs_f64() / peak);
             let (name, work, limit) = (case.name.to_string(), case.work, case.limit);
-            self.rows.push(Measurement { name, variant, time, work, limit, share, error: Some(error) });
+            (self.each)(Measurement { name, variant, time, work, limit, share, error: Some(error) });
         }
         Ok(())
     }
@@ -170,33 +170,34 @@ impl Bench<'_> {
     }
 }
 
-/// Measures every kernel on `gpu`.
+/// Measures every kernel on `gpu` and hands each measurement to `each` as soon as it is there.
 ///
 /// # Errors
 /// Faults of the device.
-pub async fn kernels(gpu: &Gpu, options: &Options) -> Result<Vec<Measurement>, GpuError> {
-    let mut bench = Bench { gpu, options, rows: Vec::new(), peaks: [None; 2] };
+pub async fn kernels(gpu: &Gpu, options: &Options, each: &mut dyn FnMut(Measurement)) -> Result<(), GpuError> {
+    let mut bench = Bench { gpu, options, each, peaks: [None; 2] };
     bench.peaks().await?;
-    bench.cases().await?;
-    Ok(bench.rows)
+    bench.cases().await
 }
 
-/// The measurements as lines of text, columns aligned.
-pub fn table(rows: &[Measurement]) -> String {
-    let mut out = format!("{:<56} {:>10} {:>16} {:>7} {:>9}\n", "kernel", "µs", "rate", "peak", "error");
-    for row in rows {
-        let (scale, unit) = match row.limit {
+/// The head of the table that [`Measurement`]s make as lines of text.
+pub fn table_head() -> String {
+    format!("{:<56} {:>10} {:>16} {:>7} {:>9}", "kernel", "µs", "rate", "peak", "error")
+}
+
+impl std::fmt::Display for Measurement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (scale, unit) = match self.limit {
             // Software adapters reach thousandths of a TFLOP/s.
-            Limit::Arithmetic if row.rate() < 1e12 => (1e9, "GFLOP/s"),
+            Limit::Arithmetic if self.rate() < 1e12 => (1e9, "GFLOP/s"),
             Limit::Arithmetic => (1e12, "TFLOP/s"),
             Limit::Memory => (1e9, "GB/s"),
         };
-        let name = row.variant.map_or_else(|| row.name.clone(), |variant| format!("{} [{variant}]", row.name));
-        let share = row.share.map_or_else(|| "–".to_string(), |share| format!("{:.0} %", share * 100.0));
-        let error = row.error.map_or_else(|| "–".to_string(), |error| format!("{error:.1e}"));
-        let rate = format!("{:.1} {unit}", row.rate() / scale);
-        let time = row.time.as_secs_f64() * 1e6;
-        out.push_str(&format!("{name:<56} {time:>10.1} {rate:>16} {share:>7} {error:>9}\n"));
+        let name = self.variant.map_or_else(|| self.name.clone(), |variant| format!("{} [{variant}]", self.name));
+        let share = self.share.map_or_else(|| "–".to_string(), |share| format!("{:.0} %", share * 100.0));
+        let error = self.error.map_or_else(|| "–".to_string(), |error| format!("{error:.1e}"));
+        let rate = format!("{:.1} {unit}", self.rate() / scale);
+        let time = self.time.as_secs_f64() * 1e6;
+        write!(f, "{name:<56} {time:>10.1} {rate:>16} {share:>7} {error:>9}")
     }
-    out
 }

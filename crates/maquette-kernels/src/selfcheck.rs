@@ -217,9 +217,9 @@ fn relative(a: &[f32], b: &[f32]) -> f64 {
 pub async fn selfcheck(device: &Device) -> Vec<CheckLine> {
     let capabilities = capabilities_of(device);
     let cpu = Device::flex();
-    let mut types = vec![(DType::F32, "f32", 4e-6)];
+    let mut types = vec![(DType::F32, "f32", 2e-6)];
     if capabilities.f16 && capabilities.tier > Tier::Cpu {
-        types.push((DType::F16, "f16", 6e-4));
+        types.push((DType::F16, "f16", 3e-4));
     }
     let mut lines = Vec::new();
     for (dtype, label, bound) in types {
@@ -227,6 +227,9 @@ pub async fn selfcheck(device: &Device) -> Vec<CheckLine> {
             let expected = read(run(&Inputs { device: &cpu, dtype: DType::F32, rounding: dtype })).await;
             let found = read(run(&Inputs { device, dtype, rounding: dtype })).await;
             let error = expected.zip(found).map_or(f64::INFINITY, |(expected, found)| relative(&found, &expected));
+            // Matrix units take attention's weights in f16 as well, so there the result carries two roundings.
+            let twice = dtype == DType::F16 && capabilities.tier == Tier::Matrix && name.starts_with("attention");
+            let bound = if twice { bound * std::f64::consts::SQRT_2 } else { bound };
             lines.push(CheckLine { name: format!("{name}, {label}"), error, bound, ok: error <= bound });
         }
     }

@@ -57,16 +57,24 @@ fn case(
     );
 }
 
+/// A length that the networks have, or any up to `most`.
+fn length(random: &mut Random, most: usize) -> usize {
+    match random.below(5) {
+        0 => random.pick(&[1, 7, 64]),
+        _ => 1 + random.below(most),
+    }
+}
+
 #[test]
 fn attention_of_any_shape_equals_f64() {
     let mut random = Random(2);
     for (tier, device, f16) in devices() {
         for (dtype, bound) in dtypes(f16) {
-            for i in 0..110 {
+            for i in 0..SHAPES {
                 let heads = 1 + random.below(3);
                 let dim = random.pick(&[32, 64, 128, 64, 32, 16, 24, 1, 33, 80]);
                 let (qg, kg) = if i % 2 == 0 {
-                    let (groups, q, k) = (1 + random.below(3), 1 + random.below(90), random.below(130));
+                    let (groups, q, k) = (1 + random.below(3), length(&mut random, 90), random.below(130));
                     (RowGroups::uniform(groups, q), RowGroups::uniform(groups, k))
                 } else {
                     let q = random.lengths(6, 100);
@@ -78,12 +86,19 @@ fn attention_of_any_shape_equals_f64() {
                 }
             }
             // The lengths of the networks.
-            for (dim, q, k) in [(64, 64, 1374), (32, 7, 4096), (128, 1, 1374), (64, 200, 200)] {
-                case(&mut random, 2, dim, &RowGroups::single(q), &RowGroups::single(k), (tier, &device), dtype, bound);
+            for (dim, q, k) in
+                [(64, 64, 1374), (32, 7, 4096), (128, 1, 1374), (64, 1374, 64), (32, 4096, 1374), (128, 64, 4096)]
+            {
+                let heads = 1 + random.below(2);
+                let (q, k) = (RowGroups::single(q), RowGroups::single(k));
+                case(&mut random, heads, dim, &q, &k, (tier, &device), dtype, bound);
             }
-            // Many windows of 1 to 40 rows.
+            // Many small windows, and some of up to 512 rows.
             let windows = RowGroups::from_lengths((0..150).map(|_| 1 + random.below(40)));
             case(&mut random, 2, 32, &windows, &windows, (tier, &device), dtype, bound);
+            let windows =
+                RowGroups::from_lengths([1, 512, 0, 511].into_iter().chain((0..4).map(|_| random.below(512))));
+            case(&mut random, 1, 64, &windows, &windows, (tier, &device), dtype, bound);
         }
     }
 }

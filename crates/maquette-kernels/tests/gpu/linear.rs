@@ -101,7 +101,7 @@ fn linear_layers_of_any_shape_equal_f64() {
     let mut random = Random(1);
     for (tier, device, f16) in devices() {
         for (dtype, bound) in dtypes(f16) {
-            for _ in 0..100 {
+            for _ in 0..SHAPES {
                 let shape = [size(&mut random), size(&mut random), size(&mut random)];
                 case(&mut random, shape, tier, &device, dtype, bound);
             }

@@ -17,7 +17,7 @@ fn layer_norms_of_any_shape_equal_f64() {
     let mut random = Random(4);
     for (tier, device, f16) in devices() {
         for (dtype, bound) in dtypes(f16) {
-            for _ in 0..100 {
+            for _ in 0..SHAPES {
                 let rows = random.pick(&[1, 2, 3, 5, 8, 13, 37]);
                 let width = random.pick(&[4, 7, 12, 31, 64, 100, 255, 256, 513, 768, 1024, 1028, 2050, 4096]);
                 let x: Vec<f64> =
@@ -65,7 +65,7 @@ fn head_norms_of_any_shape_equal_f64() {
     let mut random = Random(5);
     for (tier, device, f16) in devices() {
         for (dtype, bound) in dtypes(f16) {
-            for _ in 0..100 {
+            for _ in 0..SHAPES {
                 let (rows, heads) = (1 + random.below(40), 1 + random.below(5));
                 let dim = random.pick(&[1, 3, 4, 16, 30, 32, 64, 96, 128]);
                 let x = random.values(rows * heads * dim, 1.0, dtype);

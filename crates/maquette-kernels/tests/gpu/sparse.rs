@@ -31,7 +31,7 @@ fn convolutions_over_any_voxel_set_equal_f64() {
     let mut random = Random(6);
     for (tier, device, f16) in devices() {
         for (dtype, bound) in dtypes(f16) {
-            for case in 0..100 {
+            for case in 0..SHAPES {
                 let size = [1, 2, 3].map(|_| 1 + random.below(5));
                 let grid = Grid { batch: 1 + random.below(2), size };
                 let dense = case % 3 == 0;
@@ -87,7 +87,7 @@ fn neighbour_rows(voxels: &Voxels) -> Vec<i32> {
 fn neighbours_made_on_a_device_are_those_of_the_coordinates() {
     let mut random = Random(12);
     for (tier, device, _) in devices() {
-        for case in 0..200 {
+        for case in 0..SHAPES {
             let (count, edge) = (random.below(300), random.pick(&[1, 2, 5, 9, 40, 1 << 14]));
             // Some sets lie at the far end of what coordinates may be.
             let first = if case % 4 == 0 { (1 << 15) - edge } else { 0 };
@@ -112,7 +112,7 @@ fn group_norms_of_any_layout_equal_f64() {
     let f32 = burn::tensor::DType::F32;
     for (tier, device, f16) in devices() {
         for (dtype, bound) in dtypes(f16) {
-            for _ in 0..100 {
+            for _ in 0..SHAPES {
                 let items = random.lengths(3, 300);
                 let batches = RowGroups::from_lengths(items);
                 let groups = random.pick(&[1, 2, 8]);
@@ -161,7 +161,7 @@ fn softmax_of_any_shape_equals_f64_and_keeps_nan_in_its_row() {
     let mut random = Random(8);
     for (tier, device, f16) in devices() {
         for (dtype, bound) in dtypes(f16) {
-            for _ in 0..100 {
+            for _ in 0..SHAPES {
                 let (rows, width) = (1 + random.below(9), 1 + random.below(300));
                 let x = random.values(rows * width, 3.0, dtype);
                 let expected: Vec<f64> = x
@@ -191,7 +191,7 @@ fn rows_move_to_where_the_index_says() {
     let mut random = Random(9);
     for (tier, device, f16) in devices() {
         for (dtype, _) in dtypes(f16) {
-            for _ in 0..100 {
+            for _ in 0..SHAPES {
                 let (rows, width) = (1 + random.below(60), random.pick(&[1, 2, 3, 4, 8, 16, 33]));
                 let x = random.values(rows * width, 1.0, dtype);
                 let mut order: Vec<i32> = (0..rows as i32).collect();
@@ -218,7 +218,7 @@ fn packed_weights_multiply_as_their_values_do() {
     let mut random = Random(10);
     for (tier, device, f16) in devices() {
         for (dtype, bound) in dtypes(f16) {
-            for case in 0..60 {
+            for case in 0..SHAPES {
                 let (m, n) = (random.pick(&[1, 5, 16, 33, 130]), random.pick(&[4, 8, 24, 64, 7]));
                 let packing = [Packing::Int8, Packing::Int4 { group: 32 }, Packing::Int4 { group: 64 }][case % 3];
                 let (bits, group) = match packing {
@@ -280,7 +280,7 @@ fn fused_queries_keys_and_values_are_the_thirds_of_the_layer() {
     let mut random = Random(11);
     for (tier, device, f16) in devices() {
         for (dtype, bound) in dtypes(f16) {
-            for _ in 0..40 {
+            for _ in 0..SHAPES {
                 let (m, heads, dim) =
                     (random.pick(&[1, 9, 64, 150]), 1 + random.below(3), random.pick(&[3, 4, 8, 32, 64]));
                 let (k, third) = (random.pick(&[6, 8, 32, 48]), heads * dim);

@@ -5,6 +5,9 @@ use half::f16;
 use maquette_gpu::{AdapterChoice, Gpu, OpenOptions, TierRequest};
 use maquette_kernels::RowGroups;
 
+/// Random shapes that every kernel is tried on, per element type and tier.
+pub const SHAPES: usize = 200;
+
 /// A device of every tier that can be opened here, with its name.
 pub fn devices() -> Vec<(&'static str, Device, bool)> {
     let open = |tier: TierRequest| {
@@ -98,11 +101,11 @@ pub fn relative_error(a: &[f64], b: &[f64]) -> f64 {
     if difference == 0.0 { 0.0 } else { (difference / norm).sqrt() }
 }
 
-/// The largest error allowed: `bound`, or a tenth more than rounding the exact result to `dtype` costs. A result of a few
-/// elements, or of subnormal ones, can lie beyond the bound by that alone.
+/// The largest error allowed: `bound`, or what rounding the exact result to `dtype` costs and a hundredth more. A result of a
+/// few elements, or of subnormal ones, can lie beyond the bound by that alone.
 pub fn allowed(expected: &[f64], dtype: DType, bound: f64) -> f64 {
     let rounded: Vec<f64> = expected.iter().map(|v| round(*v, dtype)).collect();
-    bound.max(1.1 * relative_error(&rounded, expected))
+    bound.max(1.01 * relative_error(&rounded, expected))
 }
 
 /// Whether NaN, infinities (with sign) and finite values stand in the same places.

@@ -1,6 +1,7 @@
 // One channel's step: next = texture − pull / weight, the minimum of a separable quadratic that lies above the loss. The
 // total variation joins with weight 1 / max(|difference|, ε) a pair of neighbours. `held` is the running mean of the sample
-// weights, so that texels which this subset of views does not see keep theirs.
+// weights, so that texels which this subset of views does not see keep theirs. `weights` becomes the share of the momentum that a
+// texel takes.
 #import workgroup
 @group(0) @binding(0) var<storage, read_write> chain: array<f32>;
 @group(0) @binding(1) var<storage, read_write> pulls: array<f32>;
@@ -22,15 +23,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let eps = bitcast<f32>(info[4]);
   var pull = pulls[i] * factor;
   // At rate 1 nothing is held yet, and the buffer may hold anything.
-  var weight = weights[i] * factor;
-  if (rate < 1.0) {
-    let mean = mix(held[i], weight, rate);
-    held[i] = mean;
-    // A texel that few subsets see must not go further than its own subset's minimum, or it swings ever wider.
-    weight = max(mean, weight);
-  } else {
-    held[i] = weight;
-  }
+  let new_weight = weights[i] * factor;
+  var mean = new_weight;
+  if (rate < 1.0) { mean = mix(held[i], new_weight, rate); }
+  held[i] = mean;
+  // A texel that few subsets see must not go further than its own subset's minimum, nor look ahead while it is not seen, or it
+  // swings ever wider.
+  var weight = max(mean, new_weight);
+  weights[i] = select(1.0, 3.0 * new_weight / mean, 3.0 * new_weight < mean);
   let own = chain[i];
   if (smooth_weight > 0.0) {
     let x = i % side;

@@ -136,7 +136,7 @@ pub(super) fn solve(
     let share = |view: &View| samples as f32 / views.len() as f32 / view.colors.len() as f32;
     let mut texture = FloatTexture::filled(size, size, [0.0; 3])?;
     let mut chain = MipTexture::new(texture.clone())?;
-    let mut held = texture.clone();
+    let (mut held, mut momenta) = (texture.clone(), texture.clone());
     let mut seen = Vec::new();
     let (mut met, mut before) = (0.0, 0.0);
     let passes = plan.passes.len() + 1;
@@ -157,8 +157,10 @@ pub(super) fn solve(
                 let new = weights.texels[i][k] * factor;
                 let h = &mut held.texels[i][k];
                 *h += (new - *h) * step.rate;
-                // A texel that few subsets see must not go further than its own subset's minimum, or it swings ever wider.
+                // A texel that few subsets see must not go further than its own subset's minimum, nor look ahead while it is not
+                // seen, or it swings ever wider.
                 weights.texels[i][k] = h.max(new);
+                momenta.texels[i][k] = step.momentum * if 3.0 * new < *h { 3.0 * new / *h } else { 1.0 };
             }
         }
         if step.pass == 0 {
@@ -172,7 +174,7 @@ pub(super) fn solve(
             for k in 0..3 {
                 let weight = weights.texels[i][k];
                 let next = ahead.texels[i][k] - if weight > 0.0 { pulls.texels[i][k] / weight } else { 0.0 };
-                ahead.texels[i][k] = next + step.momentum * (next - texture.texels[i][k]);
+                ahead.texels[i][k] = next + momenta.texels[i][k] * (next - texture.texels[i][k]);
                 texture.texels[i][k] = next;
             }
         }

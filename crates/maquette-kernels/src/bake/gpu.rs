@@ -19,6 +19,9 @@ const SAMPLE_WORDS: usize = 4;
 /// Most units of a whole-number sum's step: finer ones than 2⁻²⁰ add nothing to a float's 24 bits.
 const MOST_UNITS: f32 = 1_048_576.0;
 
+/// Words that `bake/total.wgsl` sums at once.
+const TOTAL_RUN: usize = 4096;
+
 /// The observed pixels of a batch of views.
 pub(super) struct Batch {
     samples: CubeTensor,
@@ -231,7 +234,7 @@ impl<'a> Solver<'a> {
             info.extend([factor, step.rate, smoothness, rounding].map(f32::to_bits));
             run("bake_step", &[], &[chain, pulls, weights, &self.held[channel], &next], info, groups);
             let info = vec![self.texels() as u32, step.momentum.to_bits()];
-            run("bake_advance", &[], &[chain, &self.textures[channel], &next], info, groups);
+            run("bake_advance", &[], &[chain, &self.textures[channel], &next, weights], info, groups);
         }
         self.halve();
         losses
@@ -239,8 +242,15 @@ impl<'a> Solver<'a> {
 
     /// Mean |r| of sums of share · |r|, read back.
     async fn mean(&self, losses: Vec<CubeTensor>) -> Result<f64, Error> {
-        let sums: Vec<Tensor<1>> = losses.into_iter().map(|words| floats(words).sum()).collect();
-        let sum: f64 = read_floats(Tensor::cat(sums, 0)).await?.into_iter().map(f64::from).sum();
+        let length = |words: &CubeTensor| words.meta.num_elements();
+        let sums = self.buffers.words(losses.iter().map(|words| length(words).div_ceil(TOTAL_RUN)).sum());
+        let mut at = 0;
+        for words in &losses {
+            let runs = length(words).div_ceil(TOTAL_RUN);
+            run("bake_total", &[], &[words, &sums], vec![length(words) as u32, at as u32], runs);
+            at += runs;
+        }
+        let sum: f64 = read_floats(floats(sums)).await?.into_iter().map(f64::from).sum();
         Ok(sum / (3 * self.samples) as f64)
     }
 
@@ -310,8 +320,8 @@ fn put_plane(buffers: &Buffers, chain: &CubeTensor, plane: &CubeTensor, size: us
     let texels = size * size;
     let info = vec![texels as u32, 0f32.to_bits()];
     // Without momentum it is a copy; the kernel writes one more that nobody needs.
-    let spare = buffers.ramp(texels, 0, 0);
-    run("bake_advance", &[], &[chain, &spare, plane], info, texels.div_ceil(LANES));
+    let (spare, shares) = (buffers.ramp(texels, 0, 0), buffers.ramp(texels, 0, 0));
+    run("bake_advance", &[], &[chain, &spare, plane, &shares], info, texels.div_ceil(LANES));
 }
 
 pub(super) fn sample_texture(

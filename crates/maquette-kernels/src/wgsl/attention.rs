@@ -25,8 +25,12 @@ pub(super) const MATRIX_FORMS: [(&str, usize, [usize; 2]); 9] = [
 
 fn matrix_form(rows: usize, dim: usize) -> (&'static str, usize) {
     // Short groups (windows) would leave most of a big tile empty.
-    let long = rows >= 96 && dim < 128;
-    let name = tuning::forced(Family::MatrixAttention).unwrap_or(if long { "keys64" } else { "pair" });
+    let best = match (rows >= 96, dim > 32) {
+        (true, true) => "eight",
+        (true, false) => "keys64",
+        (false, _) => "pair",
+    };
+    let name = tuning::forced(Family::MatrixAttention).unwrap_or(best);
     let form = MATRIX_FORMS.into_iter().find(|form| form.0 == name && (form.2[0]..=form.2[1]).contains(&dim));
     form.map_or(("pair", 32), |form| (form.0, form.1))
 }

@@ -64,12 +64,7 @@ def fold_scale(encoder, decoder, pool):
     print("latent scale folded:", [round(v, 3) for v in scale.tolist()])
 
 
-def encode_pictures(dino, pictures):
-    with torch.autocast(pictures.device.type, torch.bfloat16):
-        return dino.condition(normalise_image(pictures))
-
-
-def flow_loss(flow, cond, decoder, z, occupied):
+def flow_loss(flow, dino, decoder, pictures, z, occupied):
     """Rectified-flow loss; the first of the batch, whose occupancy came along, are also decoded at its predicted end and compared there."""
     device, batch = z.device, len(z)
     t = torch.sigmoid(torch.randn(batch, device=device) + 1)
@@ -78,6 +73,7 @@ def flow_loss(flow, cond, decoder, z, occupied):
     x = (1 - at) * z + at * noise
     keep = (torch.rand(batch, device=device) >= 0.1)[:, None, None]
     with torch.autocast(device.type, torch.bfloat16):
+        cond = dino.condition(normalise_image(pictures))
         v = flow(x, 1000 * t, cond * keep)
     loss = F.mse_loss(v.float(), noise - z)
     extra = torch.zeros((), device=device)
@@ -102,7 +98,7 @@ def train_flow(flow, dino, encoder, decoder, pool, args, log):
     grown = pool.seconds
     while not schedule.over:
         pictures, z, occupied = pool.take(args.batch, int(args.batch * args.decode_share))
-        loss, extra = flow_loss(flow, encode_pictures(dino, pictures), decoder, z, occupied)
+        loss, extra = flow_loss(flow, dino, decoder, pictures, z, occupied)
         opt.zero_grad(set_to_none=True)
         (loss + args.decode_weight * extra).backward()
         torch.nn.utils.clip_grad_norm_(list(flow.parameters()) + list(dino.parameters()), 1.0)

@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
-use burn::tensor::{DType, FloatDType, Tensor, activation};
+use burn::tensor::{DType, FloatDType, Tensor};
 
 use crate::{RowGroups, wgsl};
 
 /// Queries whose scores are held at once: bounds the memory of long sequences (4096 keys × 16 heads × 512 rows: 128 MiB).
 const QUERY_ROWS: usize = 512;
+/// Keys that are added up in one go. A sum of thousands of terms, one after the other, would lose two digits of f32.
+const KEY_ROWS: usize = 256;
 
 /// `softmax(q·kᵀ/√D)·v` per head and per group: `q [Mq, H, D]`, `k`, `v` `[Mk, H, D]` → `[Mq, H, D]`.
 ///
@@ -35,12 +37,29 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, q_groups: &RowGroups,
         let values = pick(&v, k_rows);
         for start in q_rows.clone().step_by(QUERY_ROWS) {
             let queries = pick(&q, start..q_rows.end.min(start + QUERY_ROWS));
-            let scores = (queries * scale).matmul(keys.clone());
-            parts.push(activation::softmax(scores, 2).matmul(values.clone()));
+            parts.push(weigh((queries * scale).matmul(keys.clone()), &values));
         }
     }
     if parts.is_empty() {
         return Tensor::zeros([rows, heads, dim], (&device, dtype.into()));
     }
     Tensor::cat(parts, 1).swap_dims(0, 1).cast(dtype)
+}
+
+/// `softmax(scores)·values`: `scores [H, Mq, Mk]`, `values [H, Mk, D]`, `Mk > 0`.
+fn weigh(scores: Tensor<3>, values: &Tensor<3>) -> Tensor<3> {
+    let [heads, rows, keys] = scores.dims();
+    let weights = (scores.clone() - scores.max_dim(2)).exp();
+    let [_, _, dim] = values.dims();
+    let of = |start: usize| {
+        let end = keys.min(start + KEY_ROWS);
+        let part = weights.clone().slice([0..heads, 0..rows, start..end]);
+        (part.clone().matmul(values.clone().slice([0..heads, start..end, 0..dim])), part.sum_dim(2))
+    };
+    let (mut weighed, mut total) = of(0);
+    for start in (KEY_ROWS..keys).step_by(KEY_ROWS) {
+        let (more, sum) = of(start);
+        (weighed, total) = (weighed + more, total + sum);
+    }
+    weighed / total
 }

@@ -165,11 +165,11 @@ class SelfAttention(nn.Module):
         self.qk_rms_norm = qk_rms_norm
         self.to_out = nn.Linear(width, width)
 
-    def forward(self, x, segments=None):
+    def forward(self, x, segments=None, mask=None):
         q, k, v = self.to_qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)
         if self.qk_rms_norm:
             q, k = self.q_rms_norm(q), self.k_rms_norm(k)
-        y = attend(q, k, v) if segments is None else segments.attend(q, k, v)
+        y = attend(q, k, v, mask) if segments is None else segments.attend(q, k, v)
         return self.to_out(y.flatten(-2))
 
 
@@ -193,7 +193,8 @@ class CrossAttention(nn.Module):
 class ModulatedCrossBlock(nn.Module):
     """adaLN self-attention, cross-attention, adaLN MLP.
 
-    Dense: `x [B, L, C]`. Packed: `x [N, C]` with `segments` (one a batch item) and `batch [N]`.
+    Dense: `x [B, L, C]`, with `mask [B, L]` where some rows are spare. Packed: `x [N, C]` with `segments` (one a batch item)
+    and `batch [N]`.
     `modulation` is the time embedding `[B, C]`, or `[B, 6C]` when the model shares its modulation.
     """
 
@@ -209,11 +210,11 @@ class ModulatedCrossBlock(nn.Module):
         if not share_mod:
             self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
 
-    def forward(self, x, modulation, context, segments=None, batch=None):
+    def forward(self, x, modulation, context, segments=None, batch=None, mask=None):
         m = modulation if self.share_mod else self.adaLN_modulation(modulation)
         m = m[:, None] if segments is None else spread(m, batch)
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = m.chunk(6, dim=-1)
-        x = x + self.self_attn(self.norm1(x) * (1 + scale_a) + shift_a, segments) * gate_a
+        x = x + self.self_attn(self.norm1(x) * (1 + scale_a) + shift_a, segments, mask) * gate_a
         x = x + self.cross_attn(self.norm2(x), context, segments)
         return x + self.mlp(self.norm3(x) * (1 + scale_m) + shift_m) * gate_m
 

@@ -56,6 +56,15 @@ pub(crate) struct Open {
     pub(crate) client: Client,
 }
 
+impl Open {
+    /// Whether the runtime can time work on this device: it goes by the adapter's features, and a device that was made
+    /// without timestamps would refuse its queries.
+    pub(crate) fn can_time(&self) -> bool {
+        let timestamps = wgpu::Features::TIMESTAMP_QUERY;
+        self.setup.device.features().contains(timestamps) || !self.setup.adapter.features().contains(timestamps)
+    }
+}
+
 impl fmt::Debug for Open {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.setup.fmt(f)
@@ -74,11 +83,14 @@ impl Gpu {
             return Ok(Self::cpu());
         }
         let (instance, adapter) = adapter::choose(choice).await?;
-        let capabilities = Arc::new(Capabilities::read(&adapter).with_tier(options.tier)?);
+        let mut capabilities = Capabilities::read(&adapter).with_tier(options.tier)?;
         let name = capabilities.name.clone();
         let (device, queue) = request(&adapter)
             .await
             .map_err(|error| GpuError::RequestDevice { adapter: name.clone(), message: error.to_string() })?;
+        // A page may show an adapter with timestamps that its devices do not get (the tensor runtime refuses others).
+        capabilities.timestamps &= device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        let capabilities = Arc::new(capabilities);
         let backend = adapter.get_info().backend;
         let setup = WgpuSetup { instance, adapter, device, queue, backend };
         let refused =

@@ -89,7 +89,8 @@ impl Gpu {
         });
         drop(profile);
         // A refused window leaves the host's clock, which is worse than the device's and better than nothing.
-        let window = self.inner.open.as_ref().and_then(|open| open.client.profile_start().ok());
+        let timed = self.inner.open.as_ref().filter(|open| open.can_time());
+        let window = timed.and_then(|open| open.client.profile_start().ok());
         Region { gpu: self, open: Some((place, window)) }
     }
 

@@ -1,14 +1,15 @@
 // Runs the browser checks: `node run.mjs <folder of the bound module>`. Chromium comes from $CHROMIUM.
 //
 // Ends with "test result: ok. N passed; M failed", as Rust's test harness does, and fails when a check did.
-import { Report, launch, serve, within } from "./harness.mjs";
+import { join } from "node:path";
+import { Report, here, launch, serve, within } from "./harness.mjs";
 
 const [module] = process.argv.slice(2);
 if (!module) {
   console.error("usage: node run.mjs <folder of the bound module>");
   process.exit(2);
 }
-const server = await serve({ "/module/": module });
+const server = await serve({ "/module/": module, "/adapter/": join(here, "../../crates/maquette-web/js") });
 const browser = await launch();
 const report = new Report();
 try {

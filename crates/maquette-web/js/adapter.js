@@ -62,7 +62,7 @@ export function restrict(minimum, features) {
 /**
  * Adapters of this worker are shown as `asked`, and always with timestamps: the tensor runtime takes an adapter without
  * them for one that can only be timed by waiting, and panics, because a page cannot wait. Its devices are then made without
- * them, which is sound as long as nothing is profiled.
+ * them, which is sound because `maquette-gpu` asks the device, not the adapter, before it times anything.
  */
 function wrap() {
   const gpu = globalThis.navigator?.gpu;

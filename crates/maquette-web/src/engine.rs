@@ -241,12 +241,13 @@ impl Engine {
     }
 
     /// Compiles the kernels' pipelines and compares each with its definition, while weights are still downloading. JSON: a
-    /// list of `{ name, error, bound, ok }`.
+    /// list of `{ name, error, bound, ok }`. Nothing else runs beside it.
     #[wasm_bindgen(unchecked_return_type = "Promise<string>")]
     pub fn warm(&self) -> Promise {
-        let gpu = self.inner.gpu.clone();
+        let inner = self.inner.clone();
         fault::promise(async move {
-            let lines = gpu.guard_async(selfcheck(gpu.device())).await?;
+            let (_work, _) = inner.begin()?;
+            let lines = inner.gpu.guard_async(selfcheck(inner.gpu.device())).await?;
             let described = |l: &CheckLine| json!({"name": l.name, "error": l.error, "bound": l.bound, "ok": l.ok});
             Ok(Value::from(lines.iter().map(described).collect::<Vec<_>>()).to_string())
         })

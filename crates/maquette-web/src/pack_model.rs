@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use js_sys::{Function, Promise, Uint8Array};
 use maquette::maquette_weights::pack::Pack;
-use maquette::maquette_weights::{ModelConfig, PipelineConfig, TensorSource};
+use maquette::maquette_weights::{IMAGE_ENCODER, ModelConfig, PipelineConfig, TensorSource};
 use maquette::{Error, ModelSource, Prepared, Result, Weights};
 use maquette_models::dinov2::DinoConfig;
 use serde_json::{Value, json};
@@ -17,8 +17,6 @@ use wasm_bindgen_futures::JsFuture;
 use crate::failure::words;
 use crate::one_thread::{OneThread, sendable};
 
-/// The pack's stage of the image encoder.
-const IMAGE_ENCODER: &str = "image_cond_checkpoint";
 /// The stages that are run, in their order, with what they do in words.
 const RUN_ORDER: [(&str, &str); 6] = [
     (IMAGE_ENCODER, "looking at the picture"),

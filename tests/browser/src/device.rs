@@ -21,6 +21,21 @@ pub(crate) async fn checks() -> Vec<Check> {
     ]
 }
 
+/// Checks for a page that gives devices no timestamps.
+pub(crate) async fn untimed_checks() -> Vec<Check> {
+    vec![
+        Check::new("a device without timestamps says so", says_untimed().await),
+        Check::new("regions of a device without timestamps are timed on the page's clock", timed().await),
+    ]
+}
+
+async fn says_untimed() -> Outcome {
+    let gpu = open().await?;
+    expect("timestamps", gpu.capabilities().timestamps, false)?;
+    expect("check", gpu.check(), Ok(()))?;
+    Ok(String::new())
+}
+
 async fn open() -> Result<Gpu, String> {
     Gpu::open(&AdapterChoice::default(), OpenOptions::default()).await.map_err(|error| error.to_string())
 }
@@ -71,6 +86,7 @@ async fn timed() -> Outcome {
     let profile = gpu.finish_profile().await.map_err(|error| error.to_string())?;
     let labels: Vec<_> = profile.regions.iter().map(|region| (region.label.as_str(), region.depth)).collect();
     expect("the regions", labels, vec![("outer", 0), ("inner", 1)])?;
+    expect("the device afterwards", gpu.check(), Ok(()))?;
     Ok(format!("{:?}", profile.regions[0].duration))
 }
 

@@ -53,5 +53,15 @@ pub async fn doctor() -> String {
 pub async fn checks() -> String {
     let mut checks = device::checks().await;
     checks.extend(kernels::checks().await);
+    report(&checks)
+}
+
+/// The checks for a page whose devices have no timestamps; the same form.
+#[wasm_bindgen]
+pub async fn untimed_checks() -> String {
+    report(&device::untimed_checks().await)
+}
+
+fn report(checks: &[Check]) -> String {
     Value::from(checks.iter().map(Check::to_json).collect::<Vec<_>>()).to_string()
 }

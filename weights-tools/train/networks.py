@@ -91,12 +91,15 @@ class Schedule:
         progress = self.span[0] + (self.span[1] - self.span[0]) * min(1.0, self.elapsed / self.seconds)
         rate = self.peak * min(1.0, self.step_count / self.warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            if torch.is_tensor(group["lr"]):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
         return rate
 
 
-def optimiser(networks, rate, decay=0.01):
-    """AdamW; matrices decay, vectors, gains and embeddings do not."""
+def optimiser(networks, rate, decay=0.01, capturable=False):
+    """AdamW; matrices decay, vectors, gains and embeddings do not. `capturable` (with a tensor for `rate`) for CUDA graphs."""
     matrices, rest = [], []
     for network in networks:
         for module in network.modules():
@@ -105,4 +108,4 @@ def optimiser(networks, rate, decay=0.01):
     groups = [{"params": [p for p in matrices if p.requires_grad], "weight_decay": decay},
               {"params": [p for p in rest if p.requires_grad], "weight_decay": 0.0}]
     fused = matrices[0].is_cuda
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=fused)
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=fused, capturable=capturable)

@@ -13,8 +13,6 @@ from reference.blocks import absolute_position_embedding, plain_layer_norm
 
 from .config import STRUCTURE
 
-TAPS = [(i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)]
-
 
 def gather_rows(x, index):
     """Rows `[*index.shape, C]` of `x [N, C]`; index N is a row of zeros."""
@@ -37,7 +35,8 @@ class Level:
         # spare voxels all write "none" to the spare cell
         self.volume = torch.full((self.batch, self._spare + 1), self.none, dtype=torch.int32, device=cell.device)
         self.volume.scatter_(1, place, torch.where(exists, rows, self.none))
-        steps = torch.tensor([(i * wide + j) * wide + k for i, j, k in TAPS], device=cell.device)
+        tap = torch.arange(27, device=cell.device)
+        steps = ((tap // 9 - 1) * wide + tap // 3 % 3 - 1) * wide + tap % 3 - 1
         index = torch.where(exists[..., None], place[..., None] + steps, self._spare)
         # [rows, 27]: row of the neighbour at each tap, `none` where there is none
         self.neighbours = self.volume.gather(1, index.flatten(1)).view(self.none, 27)

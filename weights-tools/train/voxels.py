@@ -63,16 +63,14 @@ class Voxels:
 
 
 class Store:
-    """Objects to draw from: parameters, occupancy and (for the flow) pictures."""
+    """Objects to draw from: parameters and occupancy."""
 
-    def __init__(self, seeds, device, pictures=None):
+    def __init__(self, seeds, device):
         parts = [make_objects(s)[0] for s in seeds.to(device).split(2048)]
         self.objects = fields.Objects.cat(parts)
         self.occupied = torch.cat([occupancy_distance(p) < config.OCCUPIED_WITHIN for p in parts])
-        self.pictures = pictures
 
     def draw(self, count, limit):
-        """Random objects' voxels, and the rows drawn."""
+        """Random objects' voxels."""
         rows = torch.randint(len(self.objects), (count,), device=self.occupied.device)
-        voxels = Voxels(self.objects[rows], self.occupied[rows], limit)
-        return voxels, rows[:voxels.kept]
+        return Voxels(self.objects[rows], self.occupied[rows], limit)

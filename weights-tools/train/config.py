@@ -1,6 +1,7 @@
 """The small model: classes and arguments as they stand in its checkpoints' JSON files."""
 
 IMAGE_SIZE = 140
+PATCH = 14
 STRUCTURE = 32
 LATENT_CHANNELS = 8
 # a voxel is occupied when its centre is inside the solid or nearer than this: 0.8 voxels, so that no voxel that the
@@ -10,7 +11,7 @@ VOXEL_FEATURES = 125 + 27 * 3
 COND = 192
 
 DINO = {"name": "DinoVisionTransformer", "args": {
-    "embed_dim": COND, "depth": 5, "num_heads": 6, "img_size": IMAGE_SIZE, "patch_size": 14, "mlp_ratio": 3,
+    "embed_dim": COND, "depth": 5, "num_heads": 6, "img_size": IMAGE_SIZE, "patch_size": PATCH, "mlp_ratio": 3,
     "num_register_tokens": 4, "init_values": 1.0}}
 STRUCTURE_FLOW = {"name": "SparseStructureFlowModel", "args": {
     "resolution": 8, "in_channels": 8, "out_channels": 8, "model_channels": 192, "cond_channels": COND,
@@ -27,8 +28,8 @@ LATENT_ENCODER = {"name": "SLatEncoder", "args": {
     "num_blocks": 2, "num_heads": 4, "mlp_ratio": 2, "attn_mode": "swin", "window_size": 8, "use_fp16": True}}
 LATENT_FLOW = {"name": "SLatFlowModel", "args": {
     "resolution": STRUCTURE, "in_channels": LATENT_CHANNELS, "out_channels": LATENT_CHANNELS, "model_channels": 96,
-    "cond_channels": COND, "num_blocks": 3, "num_heads": 3, "mlp_ratio": 2, "patch_size": 2, "num_io_res_blocks": 2,
-    "io_block_channels": [32], "pe_mode": "ape", "qk_rms_norm": True, "use_fp16": True}}
+    "cond_channels": COND, "num_blocks": 4, "num_heads": 3, "mlp_ratio": 2, "patch_size": 2, "num_io_res_blocks": 2,
+    "io_block_channels": [32], "pe_mode": "ape", "qk_rms_norm": True, "share_mod": True, "use_fp16": True}}
 GAUSSIAN_DECODER = {"name": "SLatGaussianDecoder", "args": {
     "resolution": STRUCTURE, "model_channels": 96, "latent_channels": LATENT_CHANNELS, "num_blocks": 1,
     "num_heads": 3, "mlp_ratio": 2, "attn_mode": "swin", "window_size": 8, "use_fp16": True,

@@ -50,7 +50,7 @@ def train_flow(flow, cache, args, log):
     cache.seconds = 0.0
     trainer = FlowTrainer(flow, cache.classes, args.rows, graphs=not args.eager)
     resume = Path(args.load or "/nonexistent") / RESUME
-    if resume.exists():
+    if resume.exists() and not args.fresh_flow:
         trainer.load(resume)
         print(f"goes on after {trainer.steps} steps", flush=True)
     schedule = Schedule(trainer.opt, args.rate, args.flow_seconds, args.span)
@@ -96,6 +96,7 @@ def main():
     a.add_argument("--subset", type=int, default=16_384)
     a.add_argument("--store", type=int, default=16_384)
     f = p.add_argument_group("flow")
+    f.add_argument("--fresh-flow", action="store_true", help="begin the latent flow anew, whatever the checkpoint holds")
     f.add_argument("--rows", type=int, default=262_144, help="voxels a step, spare ones included")
     f.add_argument("--fill", type=int, default=16_384, help="objects encoded before the first step")
     f.add_argument("--capacity", type=int, default=32_768, help="objects kept of each size class")
@@ -124,7 +125,8 @@ def main():
     for network, name in zip(trio, NAMES):
         store(network, name, args.out)
     if args.flow_seconds:
-        dino, flow = restore("dino", args.load, device).eval(), restore("latent_flow", args.load, device)
+        dino = restore("dino", args.load, device).eval()
+        flow = restore("latent_flow", None if args.fresh_flow else args.load, device)
         first = args.first_seed + (args.store if args.autoencoder_seconds else 0)
         cache = LatentCache(trio[0].eval(), dino, None, first, args.capacity, device, args.encode_batch, args.encode_voxels)
         latent_norm(cache, args)

@@ -55,7 +55,7 @@ class LatentCache:
         self.encoder, self.dino, self.norm, self.next_seed = encoder, dino, norm, first_seed
         self.batch, self.voxels, self.device = batch, voxels, device
         self.seconds, self.made, self.left_out = 0.0, 0, 0
-        tokens = (1 + config.DINO["args"]["num_register_tokens"] + (config.IMAGE_SIZE // 14) ** 2, config.COND)
+        tokens = (1 + config.DINO["args"]["num_register_tokens"] + (config.IMAGE_SIZE // config.PATCH) ** 2, config.COND)
         self.classes = [SizeClass(*limits, capacity, tokens, device) for limits in CLASSES]
 
     @torch.no_grad()

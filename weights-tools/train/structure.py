@@ -64,8 +64,19 @@ def fold_scale(encoder, decoder, pool):
     print("latent scale folded:", [round(v, 3) for v in scale.tolist()])
 
 
-def flow_loss(flow, dino, decoder, pictures, z, occupied):
-    """Rectified-flow loss; the first of the batch, whose occupancy came along, are also decoded at its predicted end and compared there."""
+def colour_target(pictures):
+    """`[B, patches, 12]` of pictures in 0..1: the mean colours of each patch's quarters."""
+    small = F.avg_pool2d(pictures, config.PATCH // 2)
+    side = small.shape[-1] // 2
+    return small.unflatten(-1, (side, 2)).unflatten(-3, (side, 2)).permute(0, 2, 4, 3, 5, 1).flatten(1, 2).flatten(2)
+
+
+def flow_loss(flow, dino, decoder, colours, pictures, z, occupied):
+    """Rectified-flow loss, what the decoder says of its predicted end, and what `colours` reads of the tokens.
+
+    Occupancy came along for the first of the batch: these are decoded and compared. `colours` is a linear layer that tells
+    every patch's colours from its token: a shape can be told without them, so they would not survive the encoder.
+    """
     device, batch = z.device, len(z)
     t = torch.sigmoid(torch.randn(batch, device=device) + 1)
     noise = torch.randn_like(z)
@@ -75,6 +86,8 @@ def flow_loss(flow, dino, decoder, pictures, z, occupied):
     with torch.autocast(device.type, torch.bfloat16):
         cond = dino.condition(normalise_image(pictures))
         v = flow(x, 1000 * t, cond * keep)
+        seen = colours(cond[:, -(config.IMAGE_SIZE // config.PATCH) ** 2:])
+    colour = F.mse_loss(seen.float(), colour_target(pictures))
     loss = F.mse_loss(v.float(), noise - z)
     extra = torch.zeros((), device=device)
     n = len(occupied)
@@ -82,14 +95,15 @@ def flow_loss(flow, dino, decoder, pictures, z, occupied):
         with torch.autocast(device.type, torch.bfloat16):
             logits = decoder(x[:n] - at[:n] * v[:n].float())
         extra = F.binary_cross_entropy_with_logits(logits.float(), occupied)
-    return loss, extra
+    return loss, extra, colour
 
 
 def train_flow(flow, dino, encoder, decoder, pool, args, log):
     """Flow and picture encoder together; returns their averaged weights."""
     pool.use_encoder(encoder)
     averages = [Average(flow), Average(dino)]
-    opt = optimiser([flow, dino], args.rate)
+    colours = torch.nn.Linear(config.COND, 12).to(next(dino.parameters()).device)
+    opt = optimiser([flow, dino, colours], args.rate)
     decoder.requires_grad_(False)
     if args.compile:
         for block in list(flow.blocks) + list(dino.blocks):
@@ -98,16 +112,16 @@ def train_flow(flow, dino, encoder, decoder, pool, args, log):
     grown = pool.seconds
     while not schedule.over:
         pictures, z, occupied = pool.take(args.batch, int(args.batch * args.decode_share))
-        loss, extra = flow_loss(flow, dino, decoder, pictures, z, occupied)
+        loss, extra, colour = flow_loss(flow, dino, decoder, colours, pictures, z, occupied)
         opt.zero_grad(set_to_none=True)
-        (loss + args.decode_weight * extra).backward()
+        (loss + args.decode_weight * extra + args.colour_weight * colour).backward()
         torch.nn.utils.clip_grad_norm_(list(flow.parameters()) + list(dino.parameters()), 1.0)
         rate = schedule.step()
         opt.step()
         for a in averages:
             a.update()
         if schedule.step_count % log.every == 1:
-            log("flow", schedule, loss=loss, decoded=extra, rate=rate, made=pool.made)
+            log("flow", schedule, loss=loss, decoded=extra, colour=colour, rate=rate, made=pool.made)
         # new samples for a fixed share of the time, after the first pictures have been seen a few times
         if pool.seconds - grown < args.grow_share * schedule.elapsed:
             pool.grow(args.grow)
@@ -143,6 +157,7 @@ def main():
     p.add_argument("--grow-share", type=float, default=0.3)
     p.add_argument("--decode-share", type=float, default=0.0)
     p.add_argument("--decode-weight", type=float, default=1.0)
+    p.add_argument("--colour-weight", type=float, default=2.0)
     p.add_argument("--first-seed", type=int, default=0)
     p.add_argument("--held-out", type=int, default=200)
     p.add_argument("--log-every", type=int, default=200)

@@ -33,8 +33,9 @@ async function cutout() {
 }
 
 const calls = {
-  /** `hide`: no WebGPU; `blocked`: WebGPU without an adapter. */
-  async load({ hide, blocked }) {
+  /** `hide`: no WebGPU; `blocked`: WebGPU without an adapter; `memory`: GB that the device says it has. */
+  async load({ hide, blocked, memory }) {
+    if (memory) Object.defineProperty(navigator, "deviceMemory", { value: memory });
     if (hide) Object.defineProperty(navigator, "gpu", { value: undefined });
     if (blocked) Object.defineProperty(navigator.gpu, "requestAdapter", { value: async () => null, configurable: true });
     api = await import("/engine/maquette_web.js");

@@ -4,21 +4,9 @@ import { readFile } from "node:fs/promises";
 import { dirname, extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { launchBy } from "./chromium.mjs";
 
 export const here = dirname(fileURLToPath(import.meta.url));
-const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
-
-// WebGPU without a graphics card: Chromium's own software adapter. The rest keeps the browser from talking to the network.
-const args = [
-  "--no-sandbox",
-  "--enable-unsafe-webgpu",
-  "--use-webgpu-adapter=swiftshader",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 const types = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
 
 /** Serves this folder, and `places` (path prefix → folder) beside it. What is posted is kept in `posted` by its path. */
@@ -51,10 +39,8 @@ export async function serve(places) {
   return { port: server.address().port, posted, close: () => server.close() };
 }
 
-/** Chromium; `more` are further arguments. */
-export function launch(more = []) {
-  return chromium.launch({ executablePath, args: [...args, ...more], headless: true });
-}
+/** Chromium with a software WebGPU adapter. */
+export const launch = () => launchBy(chromium);
 
 /** Counts checks and prints them as Rust's test harness does. */
 export class Report {

@@ -1,8 +1,7 @@
 // Puts beside the page what is built elsewhere: the bound WASM module, the small model's pack, the matting weights, licence
 // texts. `npm run prepare:engine`; nothing of it is committed.
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -33,30 +32,17 @@ function engine() {
   return folder;
 }
 
-/** Makes a pack of a model folder with an encoder from elsewhere, as the reference numbers have theirs, by way of a copy that holds it. */
-export function pack(folder, encoder, where, options) {
-  const copy = mkdtempSync(join(tmpdir(), "maquette-pack-"));
-  try {
-    cpSync(join(root, folder), copy, { recursive: true });
-    const file = join(copy, "pipeline.json");
-    const pipeline = JSON.parse(readFileSync(file, "utf8"));
-    pipeline.args.image_cond_checkpoint = "ckpts/encoder";
-    writeFileSync(file, JSON.stringify(pipeline));
-    cpSync(join(root, encoder.weights), join(copy, "ckpts/encoder.safetensors"));
-    const description = JSON.parse(readFileSync(join(root, encoder.description), "utf8"));
-    const args = description.args ?? description;
-    writeFileSync(join(copy, "ckpts/encoder.json"), JSON.stringify({ name: "DinoVisionTransformer", args }));
-    packWhole(copy, resolve(where), options);
-  } finally {
-    rmSync(copy, { recursive: true });
-  }
+/** The program `maquette-weights`, built if it is not there. */
+export function weightsTool() {
+  const built = () => ["release", "debug"].map((profile) => join(target, profile, "maquette-weights")).find((file) => existsSync(file));
+  if (!built()) execFileSync("cargo", ["build", "--quiet", "-p", "maquette-weights-tools"], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+  return built();
 }
 
-function packWhole(folder, where, options) {
-  const tool = ["release", "debug"].map((profile) => join(target, profile, "maquette-weights")).find((file) => existsSync(file));
-  const [command, first] = tool ? [tool, []] : ["cargo", ["run", "--quiet", "-p", "maquette-weights-tools", "--"]];
+/** The pack of the small trained model. */
+function smallPack(where) {
   rmSync(where, { recursive: true, force: true });
-  execFileSync(command, [...first, "pack", folder, where, ...options], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+  execFileSync(weightsTool(), ["pack", "models/mini", where, "--name", "mini", "--precision", "f16", "--license", "LICENSE-MIT"], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
 }
 
 function licences() {
@@ -86,7 +72,7 @@ function crates() {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   mkdirSync(out, { recursive: true });
   const from = engine();
-  packWhole("models/mini", join(out, "packs/mini"), ["--name", "mini", "--precision", "f16", "--license", "LICENSE-MIT"]);
+  smallPack(join(out, "packs/mini"));
   mkdirSync(join(out, "matting"), { recursive: true });
   cpSync(join(root, "models/u2netp.safetensors"), join(out, "matting/u2netp.safetensors"));
   licences();

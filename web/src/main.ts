@@ -22,7 +22,7 @@ const maquette = Maquette.open({ pack: packUrl(), engine: engineUrl, matting: ma
 const editor = new CutoutEditor();
 const runView = new RunView();
 const resultView = new ResultView();
-const weights = new WeightsPanel(maquette.pack);
+const weights = new WeightsPanel(maquette.pack, warm);
 const makeButton = byId<HTMLButtonElement>("make");
 
 let picture: { blob: Blob; name: string } | undefined;
@@ -218,6 +218,11 @@ async function openResult(result: ResultSummary): Promise<void> {
   show("result");
   await resultView.show(result, files, undefined);
   byId("work").scrollIntoView({ block: "start" });
+}
+
+/** Compiles pipelines while weights come. What keeps it from that is told by the run that needs them. */
+function warm(): void {
+  if (canRun) void maquette.warm().catch(() => {});
 }
 
 /** The engine's device or module is gone; the next call starts it anew. */

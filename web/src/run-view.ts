@@ -2,10 +2,11 @@
 import type { Progress, SplatView, StageName } from "maquette";
 import { byId, bytes, context, count, el, say, seconds } from "./dom";
 
-type Row = "weights" | StageName;
+type Row = "weights" | "kernels" | StageName;
 
 const rows: [Row, string][] = [
   ["weights", "Fetch the weights"],
+  ["kernels", "Compile for your graphics card"],
   ["encode", "Look at the picture"],
   ["structure", "Find the shape"],
   ["latent", "Work out the surface"],
@@ -38,6 +39,7 @@ export class RunView {
       ),
     );
     this.#row("weights").hidden = weightsAreHere;
+    this.#row("kernels").hidden = true;
     byId("preview-caption").textContent = "Your picture";
     this.#stageBegun.clear();
     this.#current = undefined;
@@ -88,6 +90,15 @@ export class RunView {
         break;
       case "gaussians":
         byId("preview-caption").textContent = `${count(progress.count)} splats`;
+        break;
+      case "compiling": {
+        const row = this.#row("kernels");
+        row.hidden = false;
+        row.className = "now";
+        break;
+      }
+      case "compiled":
+        this.#done("kernels", seconds(progress.seconds));
         break;
       case "note":
         say(progress.text);

@@ -10,7 +10,11 @@ export class WeightsPanel {
   #stop: AbortController | undefined;
   #status: PackStatus | undefined;
 
-  constructor(pack: Pack) {
+  /** `onDownload` is called when weights begin to come. */
+  constructor(
+    pack: Pack,
+    readonly onDownload: () => void,
+  ) {
     this.#pack = pack;
     this.#offline.checked = pack.offline;
     this.#download.addEventListener("click", () => void this.#toggleDownload());
@@ -78,6 +82,7 @@ export class WeightsPanel {
     }
     this.#stop = new AbortController();
     this.#download.textContent = "Stop";
+    this.onDownload();
     try {
       await this.#pack.download(this.#stop.signal);
       say("The weights are on this device.");

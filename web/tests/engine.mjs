@@ -25,56 +25,93 @@ export async function engineTests(suite) {
     await page.locator(".verdict.good, .verdict.bad").waitFor({ timeout: LONG });
     holds((await page.locator(".verdict.good").count()) === 1, await page.locator("#verdict").innerText());
     const facts = await page.locator("#engine-facts").innerText();
-    for (const word of ["Adapter", "Tier", "16-bit floats", "Largest binding", "Trial"]) holds(facts.includes(word), `no ${word} in: ${facts}`);
+    await visitor.accessible("doctor");
+    for (const word of ["Adapter", "Tier", "16-bit floats", "Subgroups", "Timestamps", "Largest binding", "Workgroup memory", "Groups a dimension", "Trial"]) holds(facts.includes(word), `no ${word} in: ${facts}`);
   });
 
   await visit("every dumped tensor equals the reference, and the GLB is the native program's", async (_, page) => {
     await page.exposeFunction("inputFile", (path) => readFileSync(path).toString("base64"));
-    const dumped = await page.evaluate(run, { picture, reference });
-    console.log(`       encoder to texture in ${dumped.seconds.toFixed(0)} s (${dumped.stages.join(", ")}); heap at most ${(dumped.heap / 1e6).toFixed(0)} MB`);
-    const folder = join(out, "dump");
-    rmSync(folder, { recursive: true, force: true });
-    mkdirSync(folder, { recursive: true });
-    for (const [name, base64] of dumped.files) writeFileSync(join(folder, name), Buffer.from(base64, "base64"));
+    packs.behave.slow = 25;
+    const made = await page.evaluate(run, { picture, reference });
+    packs.behave.slow = 0;
+    console.log(`       encoder to texture in ${made.seconds.toFixed(0)} s (${made.stages.join(", ")}); heap at most ${(made.heap / 1e6).toFixed(0)} MB`);
+    const { kinds } = made;
+    const between = kinds.slice(kinds.indexOf("compiling"), kinds.indexOf("compiled"));
+    holds(between.includes("download") && kinds.indexOf("compiled") < kinds.indexOf("started"), `pipelines were not compiled while weights came: ${kinds}`);
+    const folder = keep("dump", made.files);
     for (const line of compareDump((name) => readFileSync(join(folder, name)), readFileSync(reference))) console.log(`       ${line}`);
-    holds(dumped.heap < 500e6, `the module's heap grew to ${dumped.heap} bytes`);
-    const glb = Buffer.from(dumped.glb, "base64");
+    holds(made.heap < 500e6, `the module's heap grew to ${made.heap} bytes`);
+    const glb = Buffer.from(made.glb, "base64");
     writeFileSync(join(out, "page.glb"), glb);
-    holds(glb.equals(fromDump(folder)), "the page's GLB (tests/out/page.glb) differs from the native program's (native.glb)");
+    const native = fromDump(folder, ["--noise", reference, "--faces", "1500", "--texture-size", "256"]);
+    holds(glb.equals(native), "the page's GLB (tests/out/page.glb) differs from the native program's (native.glb)");
   });
 
-  await visit("cancel, run again, lose the device, run again, then offline from the cache", async (visitor, page) => {
-    await page.locator("#file").setInputFiles(picture);
+  await visit("a dropped picture: cancel in the middle, lose the device, run again, and the file that is downloaded", async (visitor, page) => {
+    await visitor.accessible("empty");
+    await visitor.drop(readFileSync(picture), "input.png", "image/png");
     await page.locator("#view-cutout").waitFor({ timeout: LONG });
+    await visitor.accessible("cut-out");
     await visitor.make({ steps: 20, quality: "draft", faces: 1500 });
-    await page.locator('[data-stage="structure"].now progress').waitFor({ timeout: LONG });
+    const structure = page.locator('[data-stage="structure"].now progress');
+    await structure.waitFor({ timeout: LONG });
+    await page.waitForFunction(() => document.querySelector('[data-stage="structure"] progress')?.value > 0, null, { timeout: LONG });
+    await visitor.accessible("run");
     await page.getByRole("button", { name: "Cancel" }).click();
     await page.locator("#view-cutout").waitFor({ timeout: 15_000 });
+    equal(await page.locator(".notice").count(), 0, "notices after a cancel");
 
-    await page.locator("#steps").fill("20");
-    await page.locator("#make").click();
-    await page.locator('[data-stage="structure"].now progress').waitFor({ timeout: LONG });
+    await visitor.make({ steps: 20 });
+    await structure.waitFor({ timeout: LONG });
     await page.evaluate(() => window.maquette.destroyDevice());
     await visitor.notice("maquette::gpu::lost", LONG);
 
+    await page.evaluate(() => {
+      const generate = window.maquette.generate.bind(window.maquette);
+      window.maquette.generate = async (...args) => (window.made = await generate(...args));
+    });
     await page.locator("#steps").fill("1");
     await page.getByRole("button", { name: "Run again" }).click();
+    await page.locator("#preview-caption", { hasText: "splats" }).waitFor({ timeout: LONG });
     await visitor.result(LONG);
+    await visitor.accessible("result");
     const glb = await visitor.download("glb");
     const report = await validator.validateBytes(new Uint8Array(glb.bytes));
     equal(report.issues.numErrors + report.issues.numWarnings, 0, "findings of the validator");
+    const folder = keep("downloaded", await page.evaluate(dumped));
+    const native = fromDump(folder, ["--seed", "42", "--steps", "1", "--faces", "1500", "--texture-size", "512", "--unwrap", "boxes", "--keep-hidden"]);
+    holds(glb.bytes.equals(native), "the downloaded GLB differs from the native program's");
     for (const mode of ["Normals", "Wireframe", "Splats"]) await page.getByRole("button", { name: mode }).click();
     await page.waitForFunction(() => document.querySelector(".splat-layer").width > 300 && !document.querySelector(".splat-layer").hidden, null, { timeout: LONG });
+  });
 
+  await visit("a shard that rots on this device is fetched again, and then the page makes a model offline", async (visitor, page) => {
+    const { shards } = JSON.parse(readFileSync(join(out, "tiny/pack.json"), "utf8"));
+    await page.locator("#weights > summary").click();
+    await page.getByRole("button", { name: "Download only" }).click();
+    await page.locator("#weights-short", { hasText: "on this device" }).waitFor();
+    await visitor.damage(shards[0]);
     await page.evaluate(() => navigator.serviceWorker.ready);
+    await page.reload();
+    await page.locator("#weights-short", { hasText: "on this device" }).waitFor();
+    packs.log.length = 0;
+    await visitor.drop(readFileSync(picture), "input.png", "image/png");
+    await page.locator("#view-cutout").waitFor({ timeout: LONG });
+    await visitor.make({ steps: 1, quality: "draft", faces: 1500 });
+    await page.locator('[data-stage="structure"].now').waitFor({ timeout: LONG });
+    equal(packs.log.map(({ file }) => file).join(), shards[0].file, "shards fetched again");
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.locator("#view-cutout").waitFor({ timeout: 15_000 });
+
     await visitor.context.setOffline(true);
     packs.behave.down = true;
     await page.reload();
-    await page.locator("#history-list li").waitFor();
-    await page.locator("#file").setInputFiles(picture);
+    await page.locator("#weights-short", { hasText: "on this device" }).waitFor();
+    await visitor.drop(readFileSync(picture), "input.png", "image/png");
     await page.locator("#view-cutout").waitFor({ timeout: LONG });
-    await visitor.make({ steps: 1, quality: "draft", faces: 1500 });
+    await visitor.make();
     await visitor.result(LONG);
+    await page.locator("#history-list li").waitFor();
     packs.behave.down = false;
   });
 
@@ -92,13 +129,14 @@ async function run({ picture, reference }) {
     return btoa(text);
   };
   const cutout = await window.maquette.cutOut(new Blob([await bytes(picture)]));
-  const stages = [];
+  const [stages, kinds] = [[], []];
   const begun = performance.now();
   const model = await window.maquette.generate(cutout, {
     noise: await bytes(reference),
     faces: 1500,
     textureSize: 256,
     onProgress: (progress) => {
+      if (kinds.at(-1) !== progress.kind) kinds.push(progress.kind);
       if (progress.kind === "finished") stages.push(`${progress.stage} ${progress.seconds.toFixed(1)}`);
     },
   });
@@ -106,20 +144,38 @@ async function run({ picture, reference }) {
   const { heap } = await window.maquette.memory();
   const files = (await model.dump()).map(({ name, bytes }) => [name, base64(bytes)]);
   const [glb] = await model.files("glb");
-  return { seconds, stages, heap, files, glb: base64(glb.bytes) };
+  return { seconds, stages, kinds, heap, files, glb: base64(glb.bytes) };
+}
+
+/** In the page: the files of the dump of the model that the page made itself. */
+async function dumped() {
+  const text = (array) => new Promise((resolve) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result.split(",")[1]);
+    reader.readAsDataURL(new Blob([array]));
+  });
+  return Promise.all((await window.made.dump()).map(async ({ name, bytes }) => [name, await text(bytes)]));
+}
+
+/** Writes a dump's files into a folder of their own. */
+function keep(name, files) {
+  const folder = join(out, name);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  for (const [file, base64] of files) writeFileSync(join(folder, file), Buffer.from(base64, "base64"));
+  return folder;
 }
 
 /**
  * The GLB that the native program makes of the same decoder outputs. It opens the software rasteriser's device, because the file
  * names the tier that it was made on.
  */
-function fromDump(folder) {
+function fromDump(folder, options) {
   const program = ["release", "debug"].map((profile) => join(target, profile, "maquette")).find((file) => existsSync(file));
   holds(program, `no native program below ${target}: build maquette-cli`);
   const glb = join(out, "native.glb");
-  const model = join(root, "tests/goldens/trellis/model");
-  const args = ["generate", "--tier", "base", "--resume", folder, "-o", glb, "--overwrite", "--faces", "1500", "--texture-size", "256"];
-  execFileSync(program, [...args, "--noise", reference, "--model", model], { stdio: ["ignore", "ignore", "pipe"], env: { VK_DRIVER_FILES: lavapipe(), ...process.env } });
+  const args = ["generate", "--tier", "base", "--resume", folder, "-o", glb, "--overwrite", "--model", join(out, "models/tiny")];
+  execFileSync(program, [...args, ...options], { stdio: ["ignore", "ignore", "pipe"], env: { VK_DRIVER_FILES: lavapipe(), ...process.env } });
   return readFileSync(glb);
 }
 

@@ -1,8 +1,10 @@
 // A browser, a page in it, and the few things that every test does with it.
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { launchBy } from "../../tests/browser/chromium.mjs";
 
 export const web = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 export const root = resolve(web, "..");
@@ -10,17 +12,12 @@ export const dist = join(web, "dist");
 export const double = join(web, "tests/double");
 export const out = join(web, "tests/out");
 
-/** No talk with the network but the tests' own. */
-const quiet = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader", "--host-resolver-rules=MAP *.test 127.0.0.1"];
-/** WebGPU without a graphics card. */
-const software = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
-/** A camera that shows a test picture, and is allowed. */
-const camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-export function launch({ webgpu = true } = {}) {
-  const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
-  return chromium.launch({ executablePath, headless: true, args: [...quiet, ...camera, ...(webgpu ? software : [])] });
-}
+/** three.js draws without a graphics card; a camera shows a test picture, and is allowed. */
+const more = ["--enable-unsafe-swiftshader", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
+
+export const launch = () => launchBy(chromium, more);
 
 /** A visitor with a browser of his own: empty storage, a record of every request and of every error on the console. */
 export class Visitor {
@@ -52,6 +49,16 @@ export class Visitor {
     await this.page.locator("#view-cutout").waitFor({ timeout });
   }
 
+  /** Drops a file on the page. */
+  async drop(content, name, type) {
+    const dataTransfer = await this.page.evaluateHandle(([content, name, type]) => {
+      const data = new DataTransfer();
+      data.items.add(new File([Uint8Array.from(atob(content), (char) => char.charCodeAt(0))], name, { type }));
+      return data;
+    }, [content.toString("base64"), name, type]);
+    await this.page.dispatchEvent("body", "drop", { dataTransfer });
+  }
+
   async make(settings = {}) {
     for (const [id, value] of Object.entries(settings)) {
       if (id === "quality") await this.page.locator("#quality").selectOption(value);
@@ -72,6 +79,34 @@ export class Visitor {
   async download(format) {
     const [file] = await Promise.all([this.page.waitForEvent("download"), this.page.locator(`[data-format="${format}"]`).click()]);
     return { name: file.suggestedFilename(), bytes: readFileSync(await file.path()) };
+  }
+
+  /** Changes some bytes of a stored shard. */
+  damage(shard) {
+    return this.page.evaluate(async (name) => {
+      const packs = await (await navigator.storage.getDirectory()).getDirectoryHandle("packs");
+      for await (const folder of packs.values()) {
+        const file = await folder.getFileHandle(name);
+        const writable = await file.createWritable({ keepExistingData: true });
+        await writable.write({ type: "write", position: 1000, data: new Uint8Array([1, 2, 3, 4]) });
+        await writable.close();
+      }
+    }, `${shard.sha256}.bin`);
+  }
+
+  /** How often the test double's pipelines were compiled. */
+  async warmed() {
+    const counts = await Promise.all(this.page.workers().map((worker) => worker.evaluate(() => globalThis.warmed ?? 0)));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** What axe calls serious or critical is a failure. */
+  async accessible(state) {
+    await this.page.evaluate(axe);
+    const { violations } = await this.page.evaluate(() => window.axe.run());
+    const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+    const words = serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(" | ")}`);
+    holds(serious.length === 0, `${state}: ${words.join("; ")}`);
   }
 
   async leave() {

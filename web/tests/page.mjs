@@ -1,18 +1,18 @@
-// The page in all its states, over the test double of the engine: quick, and about the page and the weights' store alone.
+// The page in all its states, over the test double of the engine: quick, and about the page and the weights' store alone. What
+// ends before an engine is needed (no WebGPU, no adapter, an insecure address) is tried on the page as it is built.
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import validator from "gltf-validator";
 import { dist, double, equal, holds, launch, out, root } from "./harness.mjs";
 import { servePacks, servePage } from "./servers.mjs";
 
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const tiny = join(out, "tiny");
 const photograph = join(root, "examples/photo-coffee.jpg");
 
 export async function pageTests(suite) {
   const index = JSON.parse(readFileSync(join(tiny, "pack.json"), "utf8"));
   const site = await servePage(dist, { engine: double });
+  const whole = await servePage(dist);
   const closed = await servePage(dist, { engine: double }, (path, body) => (/worker.*\.js$/.test(path) ? `(${withoutPrivateFiles})();\n${body}` : body));
   const packs = await servePacks({ tiny });
   const browser = await launch();
@@ -24,13 +24,7 @@ export async function pageTests(suite) {
   };
 
   await visit("a dropped photograph becomes a model whose GLB the validator passes", async (visitor, page) => {
-    const bytes = [...readFileSync(photograph)];
-    const transfer = await page.evaluateHandle((content) => {
-      const data = new DataTransfer();
-      data.items.add(new File([new Uint8Array(content)], "coffee.jpg", { type: "image/jpeg" }));
-      return data;
-    }, bytes);
-    await page.dispatchEvent("body", "drop", { dataTransfer: transfer });
+    await visitor.drop(readFileSync(photograph), "coffee.jpg", "image/jpeg");
     await page.locator("#view-cutout").waitFor();
     equal(await page.locator("#picture-name").innerText(), "coffee.jpg", "the picture's name");
     holds((await page.locator("#cutout-warnings li").count()) === 1, "the warning is shown");
@@ -115,6 +109,43 @@ export async function pageTests(suite) {
     await page.locator("#view-cutout").waitFor();
   });
 
+  await visit("pipelines are compiled while the weights come, once", async (visitor, page) => {
+    packs.behave.slow = 40;
+    await visitor.sample();
+    await visitor.make({ steps: 1 });
+    await page.locator('[data-stage="kernels"].now').waitFor();
+    await page.locator('[data-stage="kernels"].done').waitFor();
+    holds((await page.locator('[data-stage="weights"].now').count()) === 1, "the weights had all come before the pipelines were compiled");
+    equal(await page.locator("#stages .done").count(), 1, "rows that were done when the pipelines were compiled");
+    packs.behave.slow = 0;
+    await visitor.result();
+    await visitor.make();
+    await visitor.result();
+    equal(await visitor.warmed(), 1, "compilings");
+  });
+
+  await visit("“Download only” compiles the pipelines, too, and a picture that comes meanwhile waits for them", async (visitor, page) => {
+    packs.behave.slow = 20;
+    await page.locator("#weights > summary").click();
+    await page.getByRole("button", { name: "Download only" }).click();
+    await visitor.sample();
+    equal(await visitor.warmed(), 1, "compilings");
+    packs.behave.slow = 0;
+  });
+
+  await visit("a run that is cancelled while pipelines are compiled ends at once, and the next one works", async (visitor, page) => {
+    packs.behave.slow = 40;
+    await visitor.sample();
+    await visitor.make({ steps: 1 });
+    await page.locator('[data-stage="kernels"].now').waitFor();
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.locator("#view-cutout").waitFor({ timeout: 2000 });
+    packs.behave.slow = 0;
+    await visitor.make();
+    await visitor.result();
+    equal(await visitor.warmed(), 1, "compilings");
+  });
+
   await visit("a broken transfer goes on where it broke", async (visitor) => {
     packs.behave.cut = 2;
     await visitor.sample();
@@ -143,7 +174,7 @@ export async function pageTests(suite) {
     await page.locator("#weights > summary").click();
     await page.getByRole("button", { name: "Download only" }).click();
     await page.locator("#weights-short", { hasText: "on this device" }).waitFor();
-    await damage(page, index.shards[1]);
+    await visitor.damage(index.shards[1]);
     await page.reload();
     await page.locator("#weights-short", { hasText: "on this device" }).waitFor();
     packs.log.length = 0;
@@ -247,7 +278,7 @@ export async function pageTests(suite) {
   await visit("an address that is not secure is explained, and nothing else is tried there", async (visitor, page) => {
     await visitor.notice("insecure");
     await page.locator("#weights-short", { hasText: "not here" }).waitFor();
-  }, {}, site.origin.replace("127.0.0.1", "page.test"));
+  }, {}, whole.origin.replace("127.0.0.1", "page.test"));
 
   await visit("an address that is no pack is explained", async (visitor) => {
     await visitor.sample();
@@ -264,6 +295,27 @@ export async function pageTests(suite) {
     await page.locator("#steps").fill("1");
     await page.getByRole("button", { name: "Run again" }).click();
     await visitor.result();
+  });
+
+  await visit("a graphics card with too little memory is told so, with a way to the doctor", async (visitor, page) => {
+    await visitor.sample();
+    await visitor.make({ steps: 98 });
+    await visitor.notice("maquette::gpu::memory");
+    holds((await page.locator(".notice").innerText()).includes("smaller model pack"), "the notice says what to do");
+    await page.getByRole("button", { name: "Open the doctor page" }).click();
+    await page.locator(".verdict.good").waitFor();
+  });
+
+  await visit("an earlier model can be deleted", async (visitor, page) => {
+    await visitor.sample();
+    await visitor.make({ steps: 1 });
+    await visitor.result();
+    await page.locator("#history-list li").waitFor();
+    await page.getByRole("button", { name: /^Delete house/ }).click();
+    await page.locator("#history").waitFor({ state: "hidden" });
+    await page.reload();
+    await page.locator("#weights-short", { hasText: "on this device" }).waitFor();
+    equal(await page.locator("#history-list li").count(), 0, "models after a reload");
   });
 
   await visit("a trap in the module ends the run with words, and the next run works", async (visitor, page) => {
@@ -293,31 +345,34 @@ export async function pageTests(suite) {
     await visitor.notice("no-webgpu");
     await page.getByRole("button", { name: "Open the doctor page" }).click();
     await page.locator(".verdict.bad", { hasText: "has no WebGPU" }).waitFor();
-  }, { before: ({ context }) => context.addInitScript(() => delete Navigator.prototype.gpu) });
+  }, { before: ({ context }) => context.addInitScript(() => delete Navigator.prototype.gpu) }, whole.origin);
 
-  await visit("a browser that gives no adapter is told so", async (visitor) => {
+  await visit("a browser that gives no adapter is told so, with the block list as its likely cause", async (visitor, page) => {
     await visitor.notice("no-adapter");
-  }, { before: ({ context }) => context.addInitScript(() => (GPU.prototype.requestAdapter = async () => null)) });
+    holds((await page.locator(".notice").innerText()).includes("block list"), "the block list is named");
+    await page.getByRole("button", { name: "Open the doctor page" }).click();
+    await page.locator(".verdict.bad", { hasText: "no graphics adapter" }).waitFor();
+  }, { before: ({ context }) => context.addInitScript(() => (GPU.prototype.requestAdapter = async () => null)) }, whole.origin);
 
   for (const colorScheme of ["light", "dark"]) {
     for (const width of [360, 1280]) {
       await visit(`axe finds nothing serious in any state (${colorScheme}, ${width} px)`, async (visitor, page) => {
         await page.locator("#weights > summary").click();
-        await accessible(page, "empty");
+        await visitor.accessible("empty");
         await visitor.sample();
-        await accessible(page, "cut-out");
+        await visitor.accessible("cut-out");
         await visitor.make({ steps: 12 });
         await page.locator('[data-stage="latent"].now').waitFor();
-        await accessible(page, "run");
+        await visitor.accessible("run");
         await visitor.result();
         await page.locator("#history-list li").waitFor();
         await page.locator("#health-box > summary").click();
-        await accessible(page, "result");
+        await visitor.accessible("result");
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         holds(overflow <= 0, `the page is ${overflow} px too wide`);
         await page.goto(`${visitor.origin}/doctor`);
         await page.locator(".verdict.good").waitFor();
-        await accessible(page, "doctor");
+        await visitor.accessible("doctor");
       }, { colorScheme, reducedMotion: "reduce", viewport: { width, height: 800 } });
     }
   }
@@ -361,29 +416,9 @@ export async function pageTests(suite) {
 
   await browser.close();
   site.close();
+  whole.close();
   closed.close();
   packs.close();
-}
-
-async function accessible(page, state) {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => window.axe.run());
-  const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-  const words = serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(" | ")}`);
-  holds(serious.length === 0, `${state}: ${words.join("; ")}`);
-}
-
-/** Changes a byte of a stored shard. */
-async function damage(page, shard) {
-  await page.evaluate(async (name) => {
-    const packs = await (await navigator.storage.getDirectory()).getDirectoryHandle("packs");
-    for await (const folder of packs.values()) {
-      const file = await folder.getFileHandle(name);
-      const writable = await file.createWritable({ keepExistingData: true });
-      await writable.write({ type: "write", position: 1000, data: new Uint8Array([1, 2, 3, 4]) });
-      await writable.close();
-    }
-  }, `${shard.sha256}.bin`);
 }
 
 /** Bytes of all stored shards. */

@@ -2,7 +2,8 @@
 // test double only, `npm test engine` those with the real engine.
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { tinyPack } from "../scripts/fixtures.mjs";
+import { goldenModel, packGolden } from "../../tests/browser/golden-pack.mjs";
+import { weightsTool } from "../scripts/prepare.mjs";
 import { out, Suite } from "./harness.mjs";
 import { engineTests } from "./engine.mjs";
 import { pageTests } from "./page.mjs";
@@ -13,7 +14,7 @@ process.env.PW_EXPERIMENTAL_SERVICE_WORKER_NETWORK_EVENTS = "1";
 const wanted = process.argv.slice(2);
 const runs = (name) => wanted.length === 0 || wanted.includes(name);
 mkdirSync(out, { recursive: true });
-tinyPack(join(out, "tiny"));
+packGolden(weightsTool(), goldenModel(join(out, "models/tiny")), join(out, "tiny"));
 const suite = new Suite();
 if (runs("page")) await pageTests(suite);
 if (runs("engine")) await engineTests(suite);

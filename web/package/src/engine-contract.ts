@@ -18,6 +18,8 @@ export interface Engine {
   setModel(packJson: string, read: ReadShard): void;
   setMatting(bytes: Uint8Array): void;
   setNoise(noise?: Uint8Array): void;
+  stages(): string;
+  warm(): Promise<string>;
   resume(gaussians: Uint8Array, mesh: Uint8Array, options: string): Generated;
   cutout(picture: Uint8Array, options: string): Promise<EngineCutout>;
   generate(
@@ -71,12 +73,14 @@ export type StageName =
   | "unwrap"
   | "bake";
 
-/** What the engine reports while it works. */
+/** What the engine reports while it works; `compiling` and `compiled` come from its worker, before a first run whose weights are still to come. */
 export type EngineEvent =
   | { kind: "started"; stage: StageName; title: string; steps: number }
   | { kind: "step"; stage: StageName; step: number; steps: number }
   | { kind: "finished"; stage: StageName; seconds: number; gpuBytes: number }
   | { kind: "note"; text: string }
+  | { kind: "compiling" }
+  | { kind: "compiled"; kernels: number; seconds: number }
   | { kind: "gaussians"; count: number };
 
 /** What the engine says of this browser and its adapter. */

@@ -2,8 +2,8 @@
  * The engine's worker: hosts the WASM module, so that no computation ever stalls the page, and gives it bytes of shards at
  * once when it asks (the private file system has synchronous reads in workers only).
  */
-import type { Asset, Engine, EngineCutout, EngineModule, Generated } from "./engine-contract";
-import { MaquetteError, plain } from "./failure";
+import type { Asset, Engine, EngineCutout, EngineEvent, EngineModule, Generated } from "./engine-contract";
+import { cancelled, MaquetteError, plain } from "./failure";
 import type { StageShards } from "./pack-protocol";
 import { Channel, type Handlers, Moved } from "./rpc";
 import { busy, privateFolder } from "./shard-store";
@@ -22,6 +22,10 @@ let settings: StartSettings | undefined;
 let pack: Channel | undefined;
 let modelText = "";
 let mattingThere = false;
+/** Set when the running call shall stop, for the parts of it in which the engine is not at work. */
+let stopped = false;
+/** The compiling of the kernels' pipelines, once begun. */
+let warming: Promise<void> | undefined;
 let next = 1;
 const cutouts = new Map<number, EngineCutout>();
 const objects = new Map<number, { generated: Generated; asset?: Asset }>();
@@ -84,6 +88,34 @@ async function ensure(stage: string): Promise<void> {
   }
 }
 
+/** Compiles every kernel's pipeline, once in the engine's life; one that computes wrongly here is told of. Nothing may run beside it. */
+function warm(): Promise<void> {
+  warming ??= compile();
+  return warming;
+}
+
+async function compile(): Promise<void> {
+  const begun = performance.now();
+  report({ kind: "compiling" });
+  const lines = JSON.parse(await running().warm()) as { name: string; ok: boolean }[];
+  const wrong = lines.filter(({ ok }) => !ok).map(({ name }) => name);
+  if (wrong.length > 0) report({ kind: "note", text: `This device computes ${wrong.join(", ")} differently than it should; the model may be wrong.` });
+  report({ kind: "compiled", kernels: lines.length, seconds: (performance.now() - begun) / 1000 });
+}
+
+/** While the first stage's weights come there is nothing to run, so pipelines are compiled meanwhile. What is here already is not waited for. */
+async function prepare(): Promise<void> {
+  if (!pack) return;
+  if (await pack.call<boolean>("complete")) {
+    await warming;
+    return;
+  }
+  const [first] = JSON.parse(running().stages()) as { key: string }[];
+  const fetching = first ? pack.call("stage", [first.key]) : Promise.resolve();
+  // A failed download is told at once; the next run waits for the rest of the compiling.
+  await Promise.all([fetching, warm()]);
+}
+
 const page: Channel = new Channel(self as never, {
   async facts(url: string) {
     return JSON.parse(await (await load(url)).facts()) as unknown;
@@ -106,6 +138,7 @@ const page: Channel = new Channel(self as never, {
         trouble = error;
       }
     }
+    await warming;
     const cutout = await running().cutout(picture, options).catch((error: unknown) => {
       throw trouble ?? error;
     });
@@ -122,8 +155,11 @@ const page: Channel = new Channel(self as never, {
   },
 
   async generate(ids: number[], options: string, noise?: Uint8Array) {
+    stopped = false;
     await setModel();
     running().setNoise(noise);
+    await prepare();
+    if (stopped) throw cancelled();
     try {
       const pictures = ids.map((id) => found(cutouts, id));
       return kept(await running().generate(pictures, options, tell, ensure));
@@ -173,6 +209,7 @@ const page: Channel = new Channel(self as never, {
     object?.generated.free();
   },
 
+  warm,
   destroyDevice: () => running().destroyDevice(),
   memory: () => JSON.parse(running().memory()) as unknown,
 } satisfies Handlers);
@@ -192,7 +229,11 @@ function kept(generated: Generated) {
 }
 
 function tell(json: string): void {
-  page.notify("event", JSON.parse(json));
+  report(JSON.parse(json) as EngineEvent);
+}
+
+function report(event: EngineEvent): void {
+  page.notify("event", event);
 }
 
 function described(cutout: EngineCutout) {
@@ -217,6 +258,7 @@ self.addEventListener("unhandledrejection", (event) => {
 
 page.onnotice = (name) => {
   if (name !== "cancel") return;
+  stopped = true;
   engine?.cancel();
   for (const { generated } of objects.values()) generated.cancel();
 };

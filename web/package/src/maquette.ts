@@ -145,6 +145,14 @@ export class Maquette {
     return this.#make(settings, (life, options) => life.channel.call<Made>("resume", [gaussians, mesh, options, settings.noise]));
   }
 
+  /**
+   * Compiles the kernels' pipelines, so that a first run need not: worth doing while weights are fetched. A `generate` whose weights
+   * are still to come does it by itself.
+   */
+  warm(): Promise<void> {
+    return this.#work(undefined, (life) => life.channel.call<void>("warm"));
+  }
+
   /** A picture of the Gaussians of the model that is being made, from its `gaussians` event on. */
   splats(view: SplatView): Promise<ImageData> {
     return splats(this.#live(), undefined, view);

@@ -27,6 +27,7 @@ self.addEventListener("message", (event: MessageEvent<{ type?: string; port?: Me
   const port = event.data.port;
   new Channel(port, {
     text: () => opened().text,
+    complete: async () => (await opened().status()).complete,
     stage: (key: string) => opened().stage(key),
   } satisfies Handlers);
   port.start();

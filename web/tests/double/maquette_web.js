@@ -26,6 +26,7 @@ export class Engine {
   #pack;
   #read;
   #splats = false;
+  #busy = false;
 
   static async open() {
     await wait(30);
@@ -42,10 +43,31 @@ export class Engine {
     if (bytes.length < 1e6) throw failure("maquette::model::damaged", "the matting weights are too short", "");
   }
   setNoise() {}
+  stages() {
+    return JSON.stringify(Object.keys(this.#pack.stages).map((key) => ({ key })));
+  }
+  async warm() {
+    await this.#alone(() => wait(5 * STEP));
+    globalThis.warmed = (globalThis.warmed ?? 0) + 1;
+    return JSON.stringify([{ name: "linear f32", ok: true }, { name: "attention f32", ok: true }]);
+  }
+  /** As the real engine, it does one thing at a time. */
+  async #alone(work) {
+    if (this.#busy) throw failure("maquette::usage", "the engine is at work", "Wait for it.");
+    this.#busy = true;
+    try {
+      return await work();
+    } finally {
+      this.#busy = false;
+    }
+  }
   resume() {
     return new Generated(4096);
   }
-  async cutout(bytes, options) {
+  cutout(bytes, options) {
+    return this.#alone(() => this.#cutout(bytes, options));
+  }
+  async #cutout(bytes, options) {
     const { keepBackground, force } = JSON.parse(options);
     await wait(50);
     let bitmap;
@@ -74,7 +96,10 @@ export class Engine {
     if (this.#lost) throw failure("maquette::gpu::lost", "the device was lost", "Start again.");
     if (this.#cancelled) throw failure("maquette::cancelled", "stopped before the end", "");
   }
-  async generate(cutouts, options, onEvent, ensure) {
+  generate(cutouts, options, onEvent, ensure) {
+    return this.#alone(() => this.#generate(cutouts, options, onEvent, ensure));
+  }
+  async #generate(cutouts, options, onEvent, ensure) {
     this.#cancelled = false;
     this.#splats = false;
     if (!(cutouts[0] instanceof Cutout)) throw failure("maquette::fault", "no cut-out", "");
@@ -84,6 +109,7 @@ export class Engine {
       Promise.reject(new WebAssembly.RuntimeError("unreachable"));
       return new Promise(() => {});
     }
+    if (steps === 98) throw failure("maquette::gpu::memory", "the graphics card has no more memory", "Use a smaller model pack.");
     const plan = [
       ["image_cond_checkpoint", "encode", 1],
       ["sparse_structure_flow_model", "structure", steps],

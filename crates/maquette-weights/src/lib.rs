@@ -37,7 +37,9 @@ pub use dtype::DType;
 pub use error::{Error, Result};
 #[cfg(feature = "native")]
 pub use folder::{CheckpointRef, ModelFolder, OneStageFolder, SearchPlaces, SyncHumanFolder, repair};
-pub use folder::{ImageCondModel, ModelConfig, Normalization, PipelineConfig, SamplerConfig, SamplerParams};
+pub use folder::{
+    IMAGE_ENCODER, ImageCondModel, ModelConfig, Normalization, PipelineConfig, SamplerConfig, SamplerParams,
+};
 pub use quant::Layout;
 pub use safetensors::header::{Header, HeaderProgress, TensorSpan};
 pub use safetensors::index::ShardIndex;

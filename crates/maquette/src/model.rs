@@ -12,12 +12,9 @@ use maquette_models::dinov2::DinoConfig;
 use maquette_weights::ModelFolder;
 #[cfg(not(target_family = "wasm"))]
 pub use maquette_weights::SearchPlaces;
-use maquette_weights::{Checkpoint, ModelConfig, PipelineConfig, TensorSource};
+use maquette_weights::{Checkpoint, IMAGE_ENCODER, ModelConfig, PipelineConfig, TensorSource};
 
 use crate::{Error, Result};
-
-/// The key under which the image encoder is asked for and packed.
-pub(crate) const IMAGE_ENCODER: &str = "image_cond_checkpoint";
 
 /// A network's weights, wherever they are: a mapped file, memory, or a pack that is read tensor by tensor.
 pub type Weights = Box<dyn TensorSource>;
@@ -204,10 +201,8 @@ impl ModelSource for MemoryModel {
     }
 
     fn encoder(&self) -> Result<(DinoConfig, Weights)> {
-        // As in a folder: a reference of its own, or an encoder's name that is one.
-        let named = self.pipeline.image_cond_model.as_ref().map(|model| model.name());
-        let here = named.filter(|name| self.files.contains_key(&format!("{name}.json")));
-        let Some(stem) = self.pipeline.image_cond_checkpoint.as_deref().or(here) else {
+        let here = |name: &str| self.files.contains_key(&format!("{name}.json"));
+        let Some(stem) = self.pipeline.image_cond_reference(here) else {
             let encoder = encoder_name(&self.pipeline);
             return Err(Error::EncoderMissing { model: self.name(), encoder, tried: Vec::new() });
         };

@@ -15,7 +15,7 @@ mod synchuman;
 pub use model_config::ModelConfig;
 #[cfg(feature = "native")]
 pub use model_folder::{CheckpointRef, ModelFolder};
-pub use pipeline::{ImageCondModel, Normalization, PipelineConfig, SamplerConfig, SamplerParams};
+pub use pipeline::{IMAGE_ENCODER, ImageCondModel, Normalization, PipelineConfig, SamplerConfig, SamplerParams};
 #[cfg(feature = "native")]
 pub use resolve::SearchPlaces;
 #[cfg(feature = "native")]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::model_config::ModelConfig;
-use super::pipeline::PipelineConfig;
+use super::pipeline::{IMAGE_ENCODER, PipelineConfig};
 use super::resolve::{self, SearchPlaces};
 use crate::{Checkpoint, Error, Result};
 
@@ -91,18 +91,14 @@ impl ModelFolder {
     /// # Errors
     /// As [`ModelFolder::checkpoint`].
     pub fn image_cond_checkpoint(&self) -> Result<Option<CheckpointRef>> {
-        self.image_cond_reference().map(|value| self.reference("image_cond_checkpoint", value)).transpose()
+        self.image_cond_reference().map(|value| self.reference(IMAGE_ENCODER, value)).transpose()
     }
 
-    /// The reference to the image encoder's weights: `image_cond_checkpoint`, or an `image_cond_model` that names a checkpoint of
-    /// this folder instead of one of torch's hub. `None` where the folder does not carry them.
+    /// [`PipelineConfig::image_cond_reference`] in this folder. `None` where it does not carry the encoder's weights.
     pub fn image_cond_reference(&self) -> Option<&str> {
-        if let Some(value) = &self.pipeline.image_cond_checkpoint {
-            return Some(value);
-        }
-        let name = self.pipeline.image_cond_model.as_ref()?.name();
-        let is_here = resolve::is_plain_relative(name) && resolve::pair_at(&self.root.join(name)).is_ok();
-        is_here.then_some(name)
+        self.pipeline.image_cond_reference(|name| {
+            resolve::is_plain_relative(name) && resolve::pair_at(&self.root.join(name)).is_ok()
+        })
     }
 
     fn reference(&self, key: &str, value: &str) -> Result<CheckpointRef> {

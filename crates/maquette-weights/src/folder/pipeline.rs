@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 use super::fields::{Fields, as_string};
 use crate::{Error, Result, strict_json};
 
+/// The key under which the image encoder's weights stand, beside the models' keys.
+pub const IMAGE_ENCODER: &str = "image_cond_checkpoint";
+
 /// What a folder's `pipeline.json` says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PipelineConfig {
@@ -180,6 +183,13 @@ impl PipelineConfig {
             .get(key)
             .map(String::as_str)
             .ok_or_else(|| self.absent(&format!("models.{key}"), "a checkpoint reference (a string)"))
+    }
+
+    /// The reference to the image encoder's weights: `image_cond_checkpoint`, or an `image_cond_model` that names a checkpoint of
+    /// the model's own (`is_here` knows) instead of one of torch's hub. `None` where the model does not carry them.
+    pub fn image_cond_reference(&self, is_here: impl Fn(&str) -> bool) -> Option<&str> {
+        let named = || self.image_cond_model.as_ref().map(ImageCondModel::name).filter(|name| is_here(name));
+        self.image_cond_checkpoint.as_deref().or_else(named)
     }
 
     fn absent(&self, key: &str, expected: &str) -> Error {

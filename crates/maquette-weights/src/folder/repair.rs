@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::model_folder::ModelFolder;
-use super::pipeline::PipelineConfig;
+use super::pipeline::{IMAGE_ENCODER, PipelineConfig};
 use super::resolve;
 use crate::manifest::{Comparison, Manifest};
 use crate::safetensors::write::write_whole;
@@ -59,7 +59,7 @@ struct Found {
 const SEARCH_DEPTH: usize = 4;
 
 /// The fields of `args` that may refer to the image encoder's checkpoint.
-const ENCODER_FIELDS: [&str; 2] = ["image_cond_checkpoint", "image_cond_model"];
+const ENCODER_FIELDS: [&str; 2] = [IMAGE_ENCODER, "image_cond_model"];
 
 /// The class that a pipeline key stands for.
 fn class_of(key: &str) -> Option<&'static str> {

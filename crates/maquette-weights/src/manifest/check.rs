@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Manifest;
-use crate::{Checkpoint, CheckpointRef, DType, ModelConfig, ModelFolder, Result, SyncHumanFolder, TensorInfo, nearest};
+use crate::{
+    Checkpoint, CheckpointRef, DType, IMAGE_ENCODER, ModelConfig, ModelFolder, Result, SyncHumanFolder, TensorInfo,
+    nearest,
+};
 
 /// How a checkpoint's tensors differ from what its network needs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -150,7 +153,7 @@ pub fn check(folder: &ModelFolder) -> FolderReport {
     let mut models: Vec<ModelReport> =
         folder.pipeline().models.keys().map(|key| report(key, folder.checkpoint(key))).collect();
     if let Some(reference) = folder.image_cond_checkpoint().transpose() {
-        models.push(report("image_cond_checkpoint", reference));
+        models.push(report(IMAGE_ENCODER, reference));
     }
     FolderReport { models, unknown_fields: folder.pipeline().unknown.clone() }
 }

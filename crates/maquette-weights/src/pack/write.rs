@@ -15,7 +15,7 @@ use crate::convert::{Precision, encode};
 use crate::safetensors::packed::{self, PACKED_KEY, PackedEntry};
 use crate::safetensors::write::{FileBeside, plain_bytes, write_whole};
 use crate::{
-    CheckpointRef, Error, ImageCondModel, ModelFolder, Result, SafetensorsWriter, TensorInfo, TensorSource,
+    CheckpointRef, Error, IMAGE_ENCODER, ModelFolder, Result, SafetensorsWriter, TensorInfo, TensorSource,
     quant::Layout,
 };
 
@@ -33,9 +33,6 @@ pub struct PackOptions {
     /// Model keys to leave out, such as a decoder that the page never runs.
     pub without: Vec<String>,
 }
-
-/// The stage under which the image encoder's weights stand, where the folder carries them.
-const IMAGE_ENCODER: &str = "image_cond_checkpoint";
 
 /// Fills shards one after another.
 struct Shards<'p> {
@@ -236,9 +233,7 @@ pub fn unpack_folder(pack_folder: &Path, out: &Path, progress: &mut dyn FnMut(u6
     let mut done = 0;
     for (key, entry) in &pack.index().stages {
         let reference = if key == IMAGE_ENCODER {
-            let pipeline = pack.pipeline();
-            let name = pipeline.image_cond_model.as_ref().map(ImageCondModel::name);
-            pipeline.image_cond_checkpoint.as_deref().or(name).unwrap_or(key)
+            pack.pipeline().image_cond_reference(|_| true).unwrap_or(key)
         } else {
             pack.pipeline().model(key)?
         };

@@ -8,11 +8,11 @@ use maquette_models::trellis::{
     GaussianDecoder, GaussianDecoderConfig, LatentFlow, LatentFlowConfig, MeshDecoder, MeshDecoderConfig,
     StructureDecoder, StructureDecoderConfig, StructureFlow, StructureFlowConfig,
 };
-use maquette_weights::{ModelConfig, TensorSource};
+use maquette_weights::{IMAGE_ENCODER, ModelConfig, TensorSource};
 use serde_json::Value;
 
 use super::{PipelineOptions, Residency, Shared};
-use crate::model::{IMAGE_ENCODER, Weights};
+use crate::model::Weights;
 use crate::{Error, ModelSource, Result};
 
 /// One network's place.

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { dirname, extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
-import { launchBy } from "./chromium.mjs";
+import { settings } from "./chromium.mjs";
 
 export const here = dirname(fileURLToPath(import.meta.url));
 const types = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
@@ -40,7 +40,7 @@ export async function serve(places) {
 }
 
 /** Chromium with a software WebGPU adapter. */
-export const launch = () => launchBy(chromium);
+export const launch = () => chromium.launch(settings());
 
 /** Counts checks and prints them as Rust's test harness does. */
 export class Report {

@@ -88,8 +88,8 @@ function engineRows(facts: Facts): [string, string][] {
     if (adapter.vendor) rows.push(["Vendor", [adapter.vendor, adapter.architecture].filter(Boolean).join(", ")]);
     rows.push(["Software rasterizer", yes(adapter.software)]);
   }
-  if (facts.tier) rows.push(["Tier", facts.tier]);
-  if (features) rows.push(["16-bit floats", yes(features.f16)], ["Subgroups", yes(features.subgroups)], ["Timestamps", yes(features.timestamps)]);
+  if (facts.tier) rows.push(["Graphics API", "WebGPU"], ["Tier", facts.tier]);
+  if (features) rows.push(["16-bit floats", yes(features.f16)], ["Subgroups", yes(features.subgroups)], ["Matrix shapes", "none: browsers offer none"], ["Timestamps", yes(features.timestamps)]);
   if (facts.precision) rows.push(["Precision", facts.precision]);
   for (const [name, words] of Object.entries(limitWords)) {
     const value = facts.limits?.[name];

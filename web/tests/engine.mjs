@@ -26,7 +26,7 @@ export async function engineTests(suite) {
     holds((await page.locator(".verdict.good").count()) === 1, await page.locator("#verdict").innerText());
     const facts = await page.locator("#engine-facts").innerText();
     await visitor.accessible("doctor");
-    for (const word of ["Adapter", "Tier", "16-bit floats", "Subgroups", "Timestamps", "Largest binding", "Workgroup memory", "Groups a dimension", "Trial"]) holds(facts.includes(word), `no ${word} in: ${facts}`);
+    for (const word of ["Adapter", "Tier", "16-bit floats", "Graphics API", "Subgroups", "Matrix shapes", "Timestamps", "Largest binding", "Workgroup memory", "Groups a dimension", "Trial"]) holds(facts.includes(word), `no ${word} in: ${facts}`);
   });
 
   await visit("every dumped tensor equals the reference, and the GLB is the native program's", async (_, page) => {

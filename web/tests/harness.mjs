@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
-import { launchBy } from "../../tests/browser/chromium.mjs";
+import { settings } from "../../tests/browser/chromium.mjs";
 
 export const web = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 export const root = resolve(web, "..");
@@ -17,7 +17,10 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 /** three.js draws without a graphics card; a camera shows a test picture, and is allowed. */
 const more = ["--enable-unsafe-swiftshader", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
 
-export const launch = () => launchBy(chromium, more);
+export const launch = () => chromium.launch(settings(more));
+
+/** A browser window that is not private, with its profile in an empty folder. */
+export const launchProfile = (folder) => chromium.launchPersistentContext(folder, settings(more));
 
 /** A visitor with a browser of his own: empty storage, a record of every request and of every error on the console. */
 export class Visitor {

@@ -1,9 +1,10 @@
 // The page in all its states, over the test double of the engine: quick, and about the page and the weights' store alone. What
 // ends before an engine is needed (no WebGPU, no adapter, an insecure address) is tried on the page as it is built.
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import validator from "gltf-validator";
-import { dist, double, equal, holds, launch, out, root } from "./harness.mjs";
+import { dist, double, equal, holds, launch, launchProfile, out, root } from "./harness.mjs";
 import { servePacks, servePage } from "./servers.mjs";
 
 const tiny = join(out, "tiny");
@@ -412,6 +413,20 @@ export async function pageTests(suite) {
     });
     equal(sizes.join(), "true,true,true", "icons of the stated size");
     await page.evaluate(() => navigator.serviceWorker.ready);
+  });
+
+  await suite.test("Chromium offers to install it", async () => {
+    const profile = mkdtempSync(join(tmpdir(), "maquette-profile-"));
+    const context = await launchProfile(profile);
+    try {
+      const page = await context.newPage();
+      await page.goto(whole.origin);
+      const { installabilityErrors } = await (await context.newCDPSession(page)).send("Page.getInstallabilityErrors");
+      equal(installabilityErrors.map(({ errorId }) => errorId).join(), "", "what speaks against it");
+    } finally {
+      await context.close();
+      rmSync(profile, { recursive: true, force: true });
+    }
   });
 
   await browser.close();

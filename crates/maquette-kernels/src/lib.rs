@@ -14,6 +14,7 @@ pub mod bench;
 mod buffers;
 pub mod conv;
 mod error;
+pub mod flexicubes;
 pub mod linear;
 pub mod mesh_raster;
 pub mod neighbours;

@@ -2,6 +2,7 @@
 //! the same cases on the CPU tier, where they check the default bodies.
 
 mod attention;
+mod flexicubes;
 mod linear;
 mod norm;
 mod sparse;

@@ -12,6 +12,7 @@ mod tables;
 
 pub use dense::{DenseField, extract_dense};
 pub use sparse::{CornerMeans, ROW, SparseExtractor, SparseField, extract};
+pub use tables::case_words;
 
 use crate::gaussians::sigmoid;
 use crate::portable::tanhf;
@@ -41,6 +42,40 @@ impl ExtractedMesh {
     }
 }
 
+fn activated_gamma(raw: f32) -> f32 {
+    0.99 * sigmoid(raw) + 0.005
+}
+
+/// A surface of quads, before they are cut in two: what a device that extracts hands over.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DualSurface {
+    /// Dual vertices `[V]`: position 3, colour 3 and normal 3 after their sigmoids, and γ of the cube before its activation.
+    pub vertices: Vec<[f32; 10]>,
+    /// Four dual vertices each, in the reference's order.
+    pub quads: Vec<[u32; 4]>,
+}
+
+impl DualSurface {
+    /// Cuts the quads, by the definition's own arithmetic: which diagonal is taken hangs on the last bit of products.
+    ///
+    /// # Errors
+    /// [`MeshError::OutOfRange`] for a quad of a vertex that does not exist.
+    pub fn into_mesh(self) -> Result<ExtractedMesh, MeshError> {
+        let count = self.vertices.len();
+        if let Some(quad) = self.quads.iter().find(|quad| quad.iter().any(|v| *v as usize >= count)) {
+            return Err(MeshError::range("quad", format!("{quad:?} of {count} vertices")));
+        }
+        let gammas: Vec<f32> = self.vertices.iter().map(|v| activated_gamma(v[9])).collect();
+        let mut mesh = ExtractedMesh {
+            vertices: self.vertices.iter().map(|v| [v[0], v[1], v[2]]).collect(),
+            attrs: self.vertices.iter().map(|v| std::array::from_fn(|k| v[3 + k])).collect(),
+            faces: Vec::new(),
+        };
+        surface::triangulate(self.quads.iter().copied(), &gammas, &mut mesh.faces);
+        Ok(mesh)
+    }
+}
+
 /// Raw weights of one cube: β 12, α 8, γ 1.
 pub(crate) type RawWeights = [f32; 21];
 
@@ -59,7 +94,7 @@ impl CubeWeights {
         Self {
             beta: std::array::from_fn(|k| 0.99 * tanhf(raw[k]) + 1.0),
             alpha: std::array::from_fn(|k| 0.99 * tanhf(raw[12 + k]) + 1.0),
-            gamma: 0.99 * sigmoid(raw[20]) + 0.005,
+            gamma: activated_gamma(raw[20]),
         }
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn extract_surface(extent: usize, mut cubes: Vec<SurfaceCube>, field:
     let mut out = ExtractedMesh::default();
     let gammas = dual_vertices(&cubes, &first_vertex, field, &mut out);
     let quads = collect_quads(extent, &cubes, &index, &first_vertex, field);
-    triangulate(quads, &gammas, &mut out.faces);
+    triangulate(quads.iter().map(|quad| quad.corners), &gammas, &mut out.faces);
     out
 }
 
@@ -209,9 +209,10 @@ fn collect_quads(
     quads
 }
 
-fn triangulate(quads: Vec<Quad>, gammas: &[f32], faces: &mut Vec<[u32; 3]>) {
+/// Cuts quads in two along the diagonal whose ends have the larger product of γ.
+pub(super) fn triangulate(quads: impl ExactSizeIterator<Item = [u32; 4]>, gammas: &[f32], faces: &mut Vec<[u32; 3]>) {
     faces.reserve_exact(quads.len() * 2);
-    for Quad { corners: [r0, r1, r2, r3], .. } in quads {
+    for [r0, r1, r2, r3] in quads {
         let g = |r: u32| gammas[r as usize];
         if g(r0) * g(r2) > g(r1) * g(r3) {
             faces.extend([[r0, r1, r2], [r0, r2, r3]]);

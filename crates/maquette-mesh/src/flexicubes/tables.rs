@@ -36,6 +36,22 @@ pub(crate) fn cases() -> &'static [Case; 256] {
     CASES.get_or_init(|| std::array::from_fn(build_case))
 }
 
+/// The cases in two words each, for devices (`shaders/shared/dual_cases.wgsl`): edges of patches 0 and 1 in 12 bits each and
+/// the number of patches above; edges of patches 2 and 3, and above them 0 or 1 + 2 · axis + (1 towards growing coordinates) of
+/// the one ambiguous face.
+pub fn case_words() -> Vec<u32> {
+    let words = |case: &Case| {
+        let pair = |a: u16, b: u16| u32::from(a) | u32::from(b) << 12;
+        let [a, b, c, d] = case.patch_edges;
+        let face = case.problem.and_then(|direction| {
+            let axis = direction.iter().position(|step| *step != 0)?;
+            Some(1 + 2 * axis as u32 + u32::from(direction[axis] > 0))
+        });
+        [pair(a, b) | u32::from(case.patches) << 24, pair(c, d) | face.unwrap_or(0) << 24]
+    };
+    cases().iter().flat_map(words).collect()
+}
+
 fn edge_between(a: usize, b: usize) -> usize {
     EDGES
         .iter()

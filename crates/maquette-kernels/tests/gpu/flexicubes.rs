@@ -1,0 +1,107 @@
+//! Extraction against its definition on the host.
+
+use burn::tensor::{DType, Tensor, TensorData};
+use maquette_kernels::{Error, Voxels, flexicubes::extract};
+use maquette_mesh::flexicubes::{ExtractedMesh, ROW, SparseExtractor};
+use pollster::block_on;
+
+use crate::support::{Random, devices};
+
+/// A set of cubes with random rows: `smooth` is the share of a common distance field in the noise.
+fn field(random: &mut Random, res: usize, density: f64, smooth: f64) -> (Vec<[i32; 4]>, Vec<f32>) {
+    let (mut coords, mut features) = (Vec::new(), Vec::new());
+    for i in 0..res.pow(3) {
+        if random.normal().abs() > density {
+            continue;
+        }
+        let p = [i / (res * res), i / res % res, i % res];
+        coords.push([0, p[0] as i32, p[1] as i32, p[2] as i32]);
+        let row = features.len();
+        features.extend((0..ROW).map(|_| random.normal() as f32));
+        for m in 0..8 {
+            let corner = [p[0] + (m & 1), p[1] + (m >> 1 & 1), p[2] + (m >> 2 & 1)];
+            let from_centre = corner.map(|x| (x as f64 / res as f64 - 0.5).powi(2)).iter().sum::<f64>().sqrt() - 0.4;
+            let noisy = f64::from(features[row + m]) * (1.0 - smooth);
+            features[row + m] = (smooth * 4.0 * from_centre + noisy) as f32;
+        }
+    }
+    // Rows in no order: sums depend on it.
+    for i in (1..coords.len()).rev() {
+        let j = random.below(i + 1);
+        coords.swap(i, j);
+        for k in 0..ROW {
+            features.swap(i * ROW + k, j * ROW + k);
+        }
+    }
+    (coords, features)
+}
+
+fn defined(coords: &[[i32; 4]], features: &[f32], res: usize) -> ExtractedMesh {
+    let mut extractor = SparseExtractor::new(res).expect("a valid resolution");
+    let coords: Vec<[i32; 3]> = coords.iter().map(|c| [c[1], c[2], c[3]]).collect();
+    extractor.push(&coords, features).expect("valid rows");
+    extractor.finish()
+}
+
+fn farthest<const K: usize>(a: &[[f32; K]], b: &[[f32; K]]) -> f32 {
+    let differences = a.as_flattened().iter().zip(b.as_flattened()).map(|(a, b)| (a - b).abs());
+    // A NaN must not pass for a small difference.
+    differences.fold(0.0, |most, d| if d > most || d.is_nan() { d } else { most })
+}
+
+#[test]
+fn the_devices_surface_has_the_definitions_faces_in_its_order_and_its_vertices() {
+    let mut random = Random(5);
+    let cases =
+        [(1, 9.0, 0.0), (2, 9.0, 0.0), (3, 1.0, 0.0), (4, 9.0, 0.0), (5, 0.5, 0.0), (7, 0.3, 0.0), (8, 9.0, 0.9)]
+            .into_iter()
+            .chain([(11, 0.05, 0.0), (13, 0.8, 0.5), (16, 9.0, 0.95), (17, 0.4, 0.0), (19, 2.0, 0.9), (23, 9.0, 0.98)]);
+    for (name, device, _) in devices() {
+        if name == "cpu" {
+            continue;
+        }
+        let mut faces = 0;
+        for (res, density, smooth) in cases.clone() {
+            let (coords, features) = field(&mut random, res, density, smooth);
+            let expected = defined(&coords, &features, res);
+            let voxels = Voxels::new(coords).expect("distinct voxels");
+            let data = TensorData::new(features, [voxels.len(), ROW]);
+            let features = Tensor::<2>::from_data(data, (&device, DType::F32));
+            let found = block_on(extract(&voxels, &features, res)).expect("valid").expect("a device");
+            let case = format!("{name}, {res}³, {} voxels, {} faces", voxels.len(), expected.faces.len());
+            assert_eq!(found.vertices.len(), expected.vertices.len(), "{case}");
+            let differing = found.faces.iter().zip(&expected.faces).position(|(a, b)| a != b);
+            assert_eq!((found.faces.len(), differing), (expected.faces.len(), None), "{case}");
+            let (vertices, attrs) =
+                (farthest(&found.vertices, &expected.vertices), farthest(&found.attrs, &expected.attrs));
+            assert!(vertices <= 1e-6 && attrs <= 5e-6, "{case}: vertices {vertices:e}, attributes {attrs:e}");
+            faces += expected.faces.len();
+        }
+        assert!(faces > 20_000, "{faces} faces compared on {name}");
+    }
+}
+
+#[test]
+fn rows_without_colour_are_grey_and_bad_fields_are_refused() {
+    for (name, device, _) in devices() {
+        let voxels = Voxels::new(vec![[0, 1, 1, 1]]).expect("one voxel");
+        let features = |rows: usize, width: usize| Tensor::<2>::zeros([rows, width], (&device, DType::F32));
+        let mesh = block_on(extract(&voxels, &features(1, 53), 4)).expect("valid");
+        assert_eq!(mesh.is_none(), name == "cpu");
+        if let Some(mesh) = mesh {
+            // Distances are 0 less the bias: a box around the voxel, but no quad has four cubes inside the grid's border.
+            assert!(mesh.attrs.iter().flatten().all(|a| (a - 0.5).abs() < 1e-6), "{name}");
+            assert!(!mesh.faces.is_empty());
+        }
+        let refused = |voxels: &Voxels, features: Tensor<2>, res: usize| {
+            block_on(extract(voxels, &features, res)).expect_err("must be refused")
+        };
+        assert!(matches!(refused(&voxels, features(2, 53), 4), Error::Lengths { .. }));
+        assert!(matches!(refused(&voxels, features(1, 54), 4), Error::Lengths { .. }));
+        assert!(matches!(refused(&voxels, features(1, 53), 0), Error::OutOfRange { .. }));
+        assert!(matches!(refused(&voxels, features(1, 53), 1025), Error::OutOfRange { .. }));
+        assert!(matches!(refused(&voxels, features(1, 53), 1), Error::OutOfRange { .. }));
+        let two = Voxels::new(vec![[0, 0, 0, 0], [1, 0, 0, 0]]).expect("two voxels");
+        assert!(matches!(refused(&two, features(2, 53), 4), Error::OutOfRange { .. }));
+    }
+}

@@ -1,8 +1,6 @@
 //! Making a mesh manifold: no degenerate or doubled faces, at most two faces an edge, one fan of faces a vertex.
 
-use std::collections::HashSet;
-
-use super::topology::{DisjointSets, edges, sorted_sides};
+use super::topology::{DisjointSets, edges, sorted_by_vertex, sorted_sides};
 use super::winding::orient;
 use crate::portable::atan2;
 use crate::vector::{D3, cross, dot, sub, unit, widen};
@@ -33,21 +31,39 @@ pub fn clean(mesh: &TriangleMesh) -> Result<(TriangleMesh, CleanReport), MeshErr
     mesh.validate()?;
     let mut report = CleanReport::default();
     let mut out = mesh.clone();
-    let mut seen = HashSet::with_capacity(out.faces.len());
-    out.faces.retain(|&[a, b, c]| {
-        if a == b || b == c || a == c {
-            report.degenerate += 1;
-            return false;
-        }
-        let mut key = [a, b, c];
-        key.sort_unstable();
-        let new = seen.insert(key);
-        report.doubled += usize::from(!new);
-        new
-    });
+    drop_degenerate_and_doubled(&mut out.faces, &mut report);
     report.turned = orient(&mut out);
     separate_sheets(&mut out, &mut report);
     Ok((out.without_unused_vertices(), report))
+}
+
+/// Drops faces with repeated corners, and those with the corners of an earlier face.
+fn drop_degenerate_and_doubled(faces: &mut Vec<[u32; 3]>, report: &mut CleanReport) {
+    let before = faces.len();
+    faces.retain(|&[a, b, c]| a != b && b != c && a != c);
+    report.degenerate = before - faces.len();
+    let keys: Vec<([u32; 3], u32)> = (0..)
+        .zip(faces.iter())
+        .map(|(f, face)| {
+            let mut key = *face;
+            key.sort_unstable();
+            (key, f)
+        })
+        .collect();
+    let mut doubled: Vec<u32> = sorted_by_vertex(&keys, |key| key.0[0])
+        .chunk_by(|a, b| a.0 == b.0)
+        .flat_map(|same| &same[1..])
+        .map(|key| key.1)
+        .collect();
+    report.doubled = doubled.len();
+    if !doubled.is_empty() {
+        doubled.sort_unstable();
+        let mut f = 0;
+        faces.retain(|_| {
+            f += 1;
+            doubled.binary_search(&(f - 1)).is_err()
+        });
+    }
 }
 
 /// Gives every fan of faces its own copy of their common vertex.
@@ -55,21 +71,12 @@ fn separate_sheets(mesh: &mut TriangleMesh, report: &mut CleanReport) {
     let mut fans = DisjointSets::new(mesh.faces.len() * 3);
     let sides = sorted_sides(&mesh.faces);
     for group in edges(&sides) {
-        let pairs = match group {
-            [a, b] => vec![(*a, *b)],
-            [_] => Vec::new(),
+        match group {
+            [a, b] => join_fans(mesh, &mut fans, *a, *b),
+            [_] => {}
             many => {
                 report.non_manifold_edges += 1;
-                pair_by_angle(mesh, many)
-            }
-        };
-        for ((_, f, k), (_, g, l)) in pairs {
-            for corner in [k as usize, (k as usize + 1) % 3] {
-                let vertex = mesh.faces[f as usize][corner];
-                let other = [l as usize, (l as usize + 1) % 3];
-                if let Some(o) = other.into_iter().find(|&o| mesh.faces[g as usize][o] == vertex) {
-                    fans.join(3 * f + corner as u32, 3 * g + o as u32);
-                }
+                pair_by_angle(mesh, many).into_iter().for_each(|(a, b)| join_fans(mesh, &mut fans, a, b));
             }
         }
     }
@@ -89,6 +96,17 @@ fn separate_sheets(mesh: &mut TriangleMesh, report: &mut CleanReport) {
             };
         }
         mesh.faces[corner / 3][corner % 3] = copy_of[fan as usize];
+    }
+}
+
+/// Two sides of an edge belong to one sheet: so do their corners at both ends.
+fn join_fans(mesh: &TriangleMesh, fans: &mut DisjointSets, (_, f, k): Side, (_, g, l): Side) {
+    for corner in [k as usize, (k as usize + 1) % 3] {
+        let vertex = mesh.faces[f as usize][corner];
+        let other = [l as usize, (l as usize + 1) % 3];
+        if let Some(o) = other.into_iter().find(|&o| mesh.faces[g as usize][o] == vertex) {
+            fans.join(3 * f + corner as u32, 3 * g + o as u32);
+        }
     }
 }
 

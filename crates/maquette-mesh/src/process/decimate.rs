@@ -5,6 +5,8 @@
 //! closes a handle), a collapse that turns a triangle's normal too far is rejected, and equal costs are ordered by vertex
 //! number, so the result is the same on every machine.
 
+mod regions;
+
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
@@ -22,12 +24,14 @@ pub struct DecimateOptions {
     pub boundary_weight: f64,
     /// Smallest cosine between a triangle's normal before and after a collapse.
     pub min_normal_cosine: f64,
+    /// Threads to use; the result does not depend on it.
+    pub threads: usize,
 }
 
 impl DecimateOptions {
-    /// Default weights with a number of faces.
+    /// Default weights with a number of faces, on the caller's thread.
     pub fn to_faces(target_faces: usize) -> Self {
-        Self { target_faces, boundary_weight: 10.0, min_normal_cosine: 0.2 }
+        Self { target_faces, boundary_weight: 10.0, min_normal_cosine: 0.2, threads: 1 }
     }
 }
 
@@ -42,7 +46,9 @@ pub fn decimate(mesh: &TriangleMesh, options: &DecimateOptions) -> Result<Triang
         return Ok(mesh.clone());
     }
     let mut work = Collapser::new(mesh, options);
-    work.run_rounds(options.target_faces.saturating_mul(ROUNDS_END));
+    let end = options.target_faces.saturating_mul(ROUNDS_END);
+    regions::run(&mut work, end, options.threads);
+    work.run_rounds(end);
     work.fill_heap();
     // An edge rejected once may become possible when its surroundings change: start over as long as that helps.
     loop {
@@ -93,6 +99,8 @@ struct Collapser {
     colors: Vec<[f32; 3]>,
     quadrics: Vec<Quadric>,
     on_border: Vec<bool>,
+    /// Vertices that stay where they are; empty for none.
+    locked: Vec<bool>,
     /// Changes whenever the vertex does; 0 marks a vertex that is gone.
     stamps: Vec<u32>,
     first_corner: Vec<u32>,
@@ -126,24 +134,37 @@ impl Collapser {
             colors: mesh.colors.clone(),
             quadrics: vec![Quadric::default(); n],
             on_border: vec![false; n],
+            locked: Vec::new(),
             stamps: vec![1; n],
-            first_corner: vec![NONE; n],
-            last_corner: vec![NONE; n],
-            next_corner: vec![NONE; mesh.faces.len() * 3],
+            first_corner: Vec::new(),
+            last_corner: Vec::new(),
+            next_corner: Vec::new(),
             heap: BinaryHeap::new(),
             min_cosine: options.min_normal_cosine,
             centre,
             size,
             ring: Ring::default(),
         };
-        this.live_faces = this.alive.iter().filter(|a| **a).count();
-        for f in 0..this.faces.len() {
-            if this.alive[f] {
-                (0..3).for_each(|k| this.append_corner(this.faces[f][k], (3 * f + k) as u32));
-            }
-        }
+        this.list_corners();
         this.add_quadrics(options.boundary_weight);
         this
+    }
+
+    /// Lists every vertex's corners in live faces anew.
+    fn list_corners(&mut self) {
+        self.live_faces = self.alive.iter().filter(|a| **a).count();
+        let n = self.points.len();
+        (self.first_corner, self.last_corner) = (vec![NONE; n], vec![NONE; n]);
+        self.next_corner = vec![NONE; 3 * self.faces.len()];
+        for f in 0..self.faces.len() {
+            if self.alive[f] {
+                (0..3).for_each(|k| self.append_corner(self.faces[f][k], (3 * f + k) as u32));
+            }
+        }
+    }
+
+    fn is_locked(&self, v: u32) -> bool {
+        self.locked.get(v as usize).is_some_and(|locked| *locked)
     }
 
     fn append_corner(&mut self, v: u32, corner: u32) {
@@ -212,7 +233,7 @@ impl Collapser {
                 for k in 0..3 {
                     let (a, b) = (face[k], face[(k + 1) % 3]);
                     // Inner edges of a consistently wound surface appear once this way; others wait for the heap.
-                    if a < b {
+                    if a < b && !self.is_locked(a) && !self.is_locked(b) {
                         candidates.push((self.candidate(a, b).cost as f32, [a, b]));
                     }
                 }

@@ -22,6 +22,8 @@ pub struct FinishOptions {
     pub min_part_share: f64,
     /// Parts below this share of the largest part's area may go where the faces wanted are too few for all parts.
     pub expendable_share: f64,
+    /// Threads to use; the result does not depend on it.
+    pub threads: usize,
 }
 
 impl Default for FinishOptions {
@@ -32,6 +34,7 @@ impl Default for FinishOptions {
             max_hole_area: 0.04,
             min_part_share: 1e-4,
             expendable_share: 0.05,
+            threads: 1,
         }
     }
 }
@@ -72,7 +75,7 @@ pub fn reduce(mesh: &TriangleMesh, options: &FinishOptions) -> Result<Reduced, M
     let (mut mesh, parts) = remove_small_parts(&mesh, options.min_part_share)?;
     let before = mesh.faces.len().max(1);
     if let Some(target) = options.target_faces {
-        mesh = decimate(&mesh, &DecimateOptions::to_faces(target))?;
+        mesh = decimate(&mesh, &DecimateOptions { threads: options.threads, ..DecimateOptions::to_faces(target) })?;
     }
     let reduction = 1.0 - mesh.faces.len() as f64 / before as f64;
     Ok(Reduced { mesh, cleaned, parts, reduction })

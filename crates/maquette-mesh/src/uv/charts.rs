@@ -5,13 +5,16 @@ use uvunwrap::{Density, Error, MeshInput, Options, Packing, Stage, generate_with
 use super::{AtlasOptions, CANCELLED, Progress, Unwrapped, Unwrapper, check_input, with_vertices};
 use crate::{MeshError, TriangleMesh};
 
-/// Flattens charts by least squares conformal maps (crate `uvunwrap`, without its threads and its optional solver: the
-/// result is the same on every machine and in the browser).
+/// Flattens charts by least squares conformal maps (crate `uvunwrap`, without its optional solver). The result is the same on
+/// every machine and in the browser, also where a program turns the crate's feature `parallel` on.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ChartUnwrapper {
     /// Pack by the charts' shapes instead of their outlines: a fuller atlas for several times the packing time.
     pub dense: bool,
 }
+
+/// Largest share of the surface in one chart.
+const LARGEST_CHART: f32 = 1.0 / 128.0;
 
 impl Unwrapper for ChartUnwrapper {
     fn unwrap(
@@ -28,6 +31,8 @@ impl Unwrapper for ChartUnwrapper {
             // Wider than the crate's 70: half the charts on bumpy objects, and less of the atlas lost to gaps. Distortion
             // stays within the same limit.
             max_chart_angle: 85.0,
+            // Flattening takes more than linear time in a chart's faces, and is tried anew after every split.
+            max_chart_area: mesh.area() as f32 * LARGEST_CHART,
             packing: if self.dense { Packing::Shape } else { Packing::Fast },
             ..Options::default()
         };

@@ -53,31 +53,43 @@ def true_surface(objects, generator):
     return p[0][d.abs() < 1e-3][:POINTS]
 
 
-@torch.no_grad()
-def surface_figures(pipeline, held_out, coords_of, count):
-    generator = torch.Generator().manual_seed(7)
-    distance, colour, empty = [], [], 0
-    for i in range(count):
-        coords = coords_of[i]
-        if len(coords) == 0:
-            empty += 1
-            continue
-        cond = pipeline.dino.condition(evaluate.normalise_image(held_out.pictures[i:i + 1]))
-        noise = torch.randn(len(coords), config.LATENT_CHANNELS, generator=generator).to(cond.device)
-        points, colours = crossings(*pipeline.mesh_corners(pipeline.latent(cond, coords, noise), coords))
+class SurfaceFigures:
+    """Means over objects of Chamfer distance (half of both ways) and colour error of surface points."""
+
+    def __init__(self):
+        self.generator = torch.Generator().manual_seed(7)
+        self.distance, self.colour, self.empty = [], [], 0
+
+    def add(self, points, colours, objects):
+        """Points `[N, 3]` with colours of the made surface, and the one true object."""
         if len(points) == 0:
-            empty += 1
-            continue
-        pick = torch.randperm(len(points), generator=generator)[:POINTS].to(points.device)
+            self.empty += 1
+            return
+        pick = torch.randperm(len(points), generator=self.generator)[:POINTS].to(points.device)
         points, colours = points[pick], colours[pick]
-        objects = held_out.objects[i:i + 1]
-        truth = true_surface(objects, generator)
+        truth = true_surface(objects, self.generator)
         forth = fields.DISTANCE(points[None], *objects.values()).abs().mean()
         back = torch.cdist(truth, points).amin(1).mean()
-        distance.append(float(forth + back) / 2)
-        colour.append(float((colours - fields.albedo(points[None], objects)[0]).abs().mean()))
-    mean = lambda v: round(sum(v) / max(len(v), 1), 5)
-    return {"objects": count, "without_surface": empty, "chamfer": mean(distance), "colour_error": mean(colour)}
+        self.distance.append(float(forth + back) / 2)
+        self.colour.append(float((colours - fields.albedo(points[None], objects)[0]).abs().mean()))
+
+    def result(self):
+        mean = lambda v: round(sum(v) / max(len(v), 1), 5)
+        return {"objects": len(self.distance) + self.empty, "without_surface": self.empty,
+                "chamfer": mean(self.distance), "colour_error": mean(self.colour)}
+
+
+@torch.no_grad()
+def surface_figures(pipeline, held_out, coords_of, count):
+    figures, generator, none = SurfaceFigures(), torch.Generator().manual_seed(7), torch.zeros(0, 3)
+    for i in range(count):
+        coords, made = coords_of[i], (none, none)
+        if len(coords):
+            cond = pipeline.dino.condition(evaluate.normalise_image(held_out.pictures[i:i + 1]))
+            noise = torch.randn(len(coords), config.LATENT_CHANNELS, generator=generator).to(cond.device)
+            made = crossings(*pipeline.mesh_corners(pipeline.latent(cond, coords, noise), coords))
+        figures.add(*made, held_out.objects[i:i + 1])
+    return figures.result()
 
 
 @torch.no_grad()

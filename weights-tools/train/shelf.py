@@ -2,6 +2,9 @@
 
 `python -m train.shelf MODEL GOLDENS EXAMPLES`: writes `GOLDENS/object_*.png` with `objects.safetensors` and
 `objects.json`, `GOLDENS/numbers.safetensors`, and the same pictures under their kinds' names in EXAMPLES.
+
+`python -m train.shelf --held-out FOLDER COUNT`: the first COUNT held-out objects in the same form, for `train.assess`,
+`train.judge` and the runtime's own figures (`cargo run -p maquette --example mini`).
 """
 
 import json
@@ -16,6 +19,7 @@ from reference.pipeline import Pipeline
 
 from . import config, fields
 from .assess import true_surface
+from .evaluate import HeldOut
 from .fields import Objects
 from .objects import HELD_OUT_SEEDS, NAMES, kinds_of, make_objects
 from .pictures import Views, render
@@ -46,24 +50,43 @@ def choose():
     return [seeds[int(torch.nonzero(kinds == NAMES.index(name))[0, 0])] for name in SHOWN]
 
 
+def bits(occupied):
+    """Eight voxels a byte, the first lowest."""
+    return (occupied.view(-1, 8).cpu() * 2 ** torch.arange(8)).sum(-1).byte()
+
+
+def write_objects(folder, described, truths):
+    save_file(truths, folder / "objects.safetensors")
+    (folder / "objects.json").write_text(json.dumps(described, indent=1) + "\n")
+
+
 @torch.no_grad()
 def shelve(goldens, examples):
     generator, truths, described = torch.Generator().manual_seed(3), {}, []
-    bits = 2 ** torch.arange(8)
     for i, (name, seed) in enumerate(zip(SHOWN, choose())):
         objects = without_spares(make_objects(seed[None])[0])
         picture = portrait(objects, seed[None])
         picture.save(goldens / f"object_{i}.png", optimize=True)
         picture.save(examples / f"{name}.png", optimize=True)
         occupied = occupancy_distance(objects)[0] < config.OCCUPIED_WITHIN
-        truths[f"occupied.{i}"] = (occupied.view(-1, 8) * bits).sum(-1).byte()
+        truths[f"occupied.{i}"] = bits(occupied)
         surface = true_surface(objects, generator)
         colour = fields.albedo(surface[None], objects)[0].mean(0)
         described.append({"picture": f"object_{i}.png", "kind": name, "seed": int(seed), "voxels": int(occupied.sum()),
                           "mean_colour": [round(float(c), 4) for c in colour]})
         print(described[-1], flush=True)
-    save_file(truths, goldens / "objects.safetensors")
-    (goldens / "objects.json").write_text(json.dumps(described, indent=1) + "\n")
+    write_objects(goldens, described, truths)
+
+
+@torch.no_grad()
+def shelve_held_out(folder, count):
+    held_out = HeldOut(count, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    truths, described = {}, []
+    for i, (seed, kind, occupied) in enumerate(zip(held_out.seeds.tolist(), held_out.kinds, held_out.occupied)):
+        Image.fromarray(held_out.portraits[i].numpy(), "RGBA").save(folder / f"object_{i}.png", optimize=True)
+        truths[f"occupied.{i}"] = bits(occupied)
+        described.append({"picture": f"object_{i}.png", "kind": NAMES[kind], "seed": seed, "voxels": int(occupied.sum())})
+    write_objects(folder, described, truths)
 
 
 @torch.no_grad()
@@ -86,6 +109,11 @@ def numbers(model, goldens):
 
 
 def main():
+    if sys.argv[1] == "--held-out":
+        folder = Path(sys.argv[2])
+        folder.mkdir(parents=True, exist_ok=True)
+        shelve_held_out(folder, int(sys.argv[3]))
+        return
     model, goldens, examples = (Path(p) for p in sys.argv[1:4])
     for folder in (goldens, examples):
         folder.mkdir(parents=True, exist_ok=True)

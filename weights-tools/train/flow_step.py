@@ -104,8 +104,7 @@ class FlowTrainer:
             for name in ("step", "exp_avg", "exp_avg_sq"):
                 value = state["moments"].get(f"{i}.{name}")
                 if name not in kept:
-                    like = torch.zeros((), dtype=torch.float32, device=p.device if self.recorded else "cpu")
-                    kept[name] = like if name == "step" else torch.zeros_like(p)
+                    kept[name] = torch.zeros((), device=p.device) if name == "step" else torch.zeros_like(p)
                 kept[name].zero_() if value is None else kept[name].copy_(value)
         self.steps, self.samples = state["steps"], state["samples"]
 

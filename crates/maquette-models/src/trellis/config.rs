@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use crate::{Error, Result, loading::description};
+use crate::{Error, Result, loading::description, nn::BlockConfig};
 
 macro_rules! from_args {
     ($($config:ident: $model:literal),* $(,)?) => {$(
@@ -98,10 +98,10 @@ fn check_ratio(model: &'static str, ratio: f64) -> Result<()> {
     Err(Error::config(model, "mlp_ratio", ratio, "more than 0, at most 64"))
 }
 
-/// `SparseStructureFlowModel`.
+/// What the two flow transformers have in common.
 #[derive(Clone, Debug, Deserialize)]
-pub struct StructureFlowConfig {
-    /// Edge of the latent volume.
+pub struct FlowConfig {
+    /// Edge of the latent volume, or of the voxel grid.
     pub resolution: usize,
     /// Channels of the latent.
     pub in_channels: usize,
@@ -121,8 +121,6 @@ pub struct StructureFlowConfig {
     /// Hidden width of the perceptron over `model_channels`.
     #[serde(default = "mlp_ratio")]
     pub mlp_ratio: f64,
-    /// Edge of a patch that becomes one token.
-    pub patch_size: usize,
     /// Position embedding; only `"ape"` exists.
     #[serde(default = "ape")]
     pub pe_mode: String,
@@ -137,37 +135,56 @@ pub struct StructureFlowConfig {
     pub qk_rms_norm_cross: bool,
 }
 
-impl StructureFlowConfig {
-    fn validate(&self) -> Result<()> {
-        const MODEL: &str = "SparseStructureFlowModel";
-        check_heads(MODEL, self.model_channels, self.heads())?;
-        check_ratio(MODEL, self.mlp_ratio)?;
-        check_positions(MODEL, &self.pe_mode)?;
-        check_width(MODEL, "in_channels", self.in_channels)?;
-        check_width(MODEL, "out_channels", self.out_channels)?;
-        check_width(MODEL, "cond_channels", self.cond_channels)?;
-        if self.resolution == 0 || self.resolution > 256 {
-            return Err(Error::config(MODEL, "resolution", self.resolution, "1 to 256"));
-        }
-        if self.patch_size == 0 || !self.resolution.is_multiple_of(self.patch_size) {
-            return Err(Error::config(
-                MODEL,
-                "patch_size",
-                self.patch_size,
-                format!("a divisor of resolution = {}", self.resolution),
-            ));
-        }
-        Ok(())
+impl FlowConfig {
+    fn validate(&self, model: &'static str) -> Result<()> {
+        check_heads(model, self.model_channels, self.heads())?;
+        check_ratio(model, self.mlp_ratio)?;
+        check_positions(model, &self.pe_mode)?;
+        check_width(model, "in_channels", self.in_channels)?;
+        check_width(model, "out_channels", self.out_channels)?;
+        check_width(model, "cond_channels", self.cond_channels)
     }
 
-    /// Attention heads.
-    pub fn heads(&self) -> usize {
+    fn heads(&self) -> usize {
         self.num_heads.unwrap_or(self.model_channels / self.num_head_channels.max(1))
     }
 
-    /// Hidden width of the perceptron.
-    pub fn mlp_channels(&self) -> usize {
-        hidden(self.model_channels, self.mlp_ratio)
+    /// Widths of one of its blocks.
+    pub(super) fn block(&self) -> BlockConfig {
+        BlockConfig {
+            channels: self.model_channels,
+            cond_channels: self.cond_channels,
+            heads: self.heads(),
+            mlp_channels: hidden(self.model_channels, self.mlp_ratio),
+            qk_rms_norm: self.qk_rms_norm,
+            qk_rms_norm_cross: self.qk_rms_norm_cross,
+        }
+    }
+}
+
+/// `SparseStructureFlowModel`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StructureFlowConfig {
+    /// Widths and blocks.
+    #[serde(flatten)]
+    pub flow: FlowConfig,
+    /// Edge of a patch that becomes one token.
+    pub patch_size: usize,
+}
+
+impl StructureFlowConfig {
+    fn validate(&self) -> Result<()> {
+        const MODEL: &str = "SparseStructureFlowModel";
+        self.flow.validate(MODEL)?;
+        let resolution = self.flow.resolution;
+        if resolution == 0 || resolution > 256 {
+            return Err(Error::config(MODEL, "resolution", resolution, "1 to 256"));
+        }
+        if self.patch_size == 0 || !resolution.is_multiple_of(self.patch_size) {
+            let expected = format!("a divisor of resolution = {resolution}");
+            return Err(Error::config(MODEL, "patch_size", self.patch_size, expected));
+        }
+        Ok(())
     }
 }
 
@@ -256,26 +273,9 @@ impl StructureEncoderConfig {
 /// `SLatFlowModel` (also spelt `ElasticSLatFlowModel`).
 #[derive(Clone, Debug, Deserialize)]
 pub struct LatentFlowConfig {
-    /// Edge of the voxel grid.
-    pub resolution: usize,
-    /// Channels of the latent.
-    pub in_channels: usize,
-    /// Token width.
-    pub model_channels: usize,
-    /// Width of condition tokens.
-    pub cond_channels: usize,
-    /// Channels of the velocity.
-    pub out_channels: usize,
-    /// Transformer blocks.
-    pub num_blocks: usize,
-    /// Attention heads; absent: `model_channels / num_head_channels`.
-    pub num_heads: Option<usize>,
-    /// Width of a head when `num_heads` is absent.
-    #[serde(default = "head_channels")]
-    pub num_head_channels: usize,
-    /// Hidden width of the perceptron over `model_channels`.
-    #[serde(default = "mlp_ratio")]
-    pub mlp_ratio: f64,
+    /// Widths and blocks.
+    #[serde(flatten)]
+    pub flow: FlowConfig,
     /// How much coarser the transformer's voxels are, a power of two.
     #[serde(default = "two")]
     pub patch_size: usize,
@@ -284,32 +284,15 @@ pub struct LatentFlowConfig {
     pub num_io_res_blocks: usize,
     /// Width of each level above the transformer's, finest first.
     pub io_block_channels: Option<Vec<usize>>,
-    /// Position embedding; only `"ape"` exists.
-    #[serde(default = "ape")]
-    pub pe_mode: String,
     /// Whether the output side sees the input side's features.
     #[serde(default = "yes")]
     pub use_skip_connection: bool,
-    /// One adaLN layer for all blocks.
-    #[serde(default)]
-    pub share_mod: bool,
-    /// RMS norm on self-attention's queries and keys.
-    #[serde(default)]
-    pub qk_rms_norm: bool,
-    /// RMS norm on cross-attention's queries and keys.
-    #[serde(default)]
-    pub qk_rms_norm_cross: bool,
 }
 
 impl LatentFlowConfig {
     fn validate(&self) -> Result<()> {
         const MODEL: &str = "SLatFlowModel";
-        check_heads(MODEL, self.model_channels, self.heads())?;
-        check_ratio(MODEL, self.mlp_ratio)?;
-        check_positions(MODEL, &self.pe_mode)?;
-        check_width(MODEL, "in_channels", self.in_channels)?;
-        check_width(MODEL, "out_channels", self.out_channels)?;
-        check_width(MODEL, "cond_channels", self.cond_channels)?;
+        self.flow.validate(MODEL)?;
         for &width in self.levels() {
             check_width(MODEL, "io_block_channels", width)?;
         }
@@ -328,16 +311,6 @@ impl LatentFlowConfig {
             ));
         }
         Ok(())
-    }
-
-    /// Attention heads.
-    pub fn heads(&self) -> usize {
-        self.num_heads.unwrap_or(self.model_channels / self.num_head_channels.max(1))
-    }
-
-    /// Hidden width of the perceptron.
-    pub fn mlp_channels(&self) -> usize {
-        hidden(self.model_channels, self.mlp_ratio)
     }
 
     /// Width of each level above the transformer's, finest first.

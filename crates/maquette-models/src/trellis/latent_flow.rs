@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Error, Precision, Result,
     loading::Loading,
-    nn::{BlockConfig, DEFAULT_NORM_EPS, ModulatedCrossBlock, Modulations, TimestepEmbedder, position_embedding},
+    nn::{DEFAULT_NORM_EPS, ModulatedCrossBlock, Modulations, TimestepEmbedder, position_embedding},
     sampler::VelocityField,
 };
 
@@ -80,7 +80,7 @@ impl LatentFlow {
     ) -> Result<Self> {
         let loading = Loading::new(MODEL, source, device, precision);
         let scope = loading.root();
-        let channels = config.model_channels;
+        let channels = config.flow.model_channels;
         let levels = config.levels();
         let mut emb_layers = Vec::new();
         let mut residual = |side: &str, i: usize, inputs: usize, outputs: usize, resample: Resample| {
@@ -107,26 +107,18 @@ impl LatentFlow {
             }
         }
 
-        let block = BlockConfig {
-            channels,
-            cond_channels: config.cond_channels,
-            heads: config.heads(),
-            mlp_channels: config.mlp_channels(),
-            qk_rms_norm: config.qk_rms_norm,
-            qk_rms_norm_cross: config.qk_rms_norm_cross,
-        };
-        let blocks = (0..config.num_blocks)
-            .map(|i| ModulatedCrossBlock::load(&scope.at("blocks").at(i), &block))
+        let blocks = (0..config.flow.num_blocks)
+            .map(|i| ModulatedCrossBlock::load(&scope.at("blocks").at(i), &config.flow.block()))
             .collect::<Result<_>>()?;
         let outer = levels.first().copied().unwrap_or(channels);
         let network = Self {
             t_embedder: TimestepEmbedder::load(&scope.at("t_embedder"), channels)?,
-            input_layer: scope.linear("input_layer", config.in_channels, outer, FloatDType::F32)?,
+            input_layer: scope.linear("input_layer", config.flow.in_channels, outer, FloatDType::F32)?,
             input_blocks,
             blocks,
             out_blocks,
-            out_layer: scope.linear("out_layer", outer, config.out_channels, FloatDType::F32)?,
-            modulations: Modulations::load(&scope, channels, config.num_blocks, config.share_mod)?,
+            out_layer: scope.linear("out_layer", outer, config.flow.out_channels, FloatDType::F32)?,
+            modulations: Modulations::load(&scope, channels, config.flow.num_blocks, config.flow.share_mod)?,
             residual_modulations: ResidualModulations::new(emb_layers, precision.dtype()),
             torso: precision.dtype(),
             config,
@@ -174,7 +166,7 @@ impl LatentFlow {
         }
         let device = self.input_layer.weight.device();
         let tokens = &levels[levels.len() - 1];
-        let position = position_embedding(tokens.coords(), self.config.model_channels, &device).cast(self.torso);
+        let position = position_embedding(tokens.coords(), self.config.flow.model_channels, &device).cast(self.torso);
         LatentSites { levels, position }
     }
 
@@ -183,7 +175,7 @@ impl LatentFlow {
     /// # Errors
     /// [`Error::Input`] for another width.
     pub fn condition(&self, cond: Tensor<3>) -> Result<PreparedCondition> {
-        let (rows, groups) = condition_rows(MODEL, cond, self.config.cond_channels)?;
+        let (rows, groups) = condition_rows(MODEL, cond, self.config.flow.cond_channels)?;
         let rows = rows.cast(self.torso);
         let contexts = self.blocks.iter().map(|b| b.cross_attn.context(rows.clone(), &groups)).collect();
         Ok(PreparedCondition { contexts })
@@ -230,8 +222,8 @@ impl LatentFlow {
         mut watch: impl FnMut(LatentStage, &Tensor<2>),
     ) -> Result<Tensor<2>> {
         let rows = sites.voxels().len();
-        if x.dims() != [rows, self.config.in_channels] || rows == 0 {
-            let expected = format!("[{rows} voxels (at least one), {}]", self.config.in_channels);
+        if x.dims() != [rows, self.config.flow.in_channels] || rows == 0 {
+            let expected = format!("[{rows} voxels (at least one), {}]", self.config.flow.in_channels);
             return Err(Error::Input { model: MODEL, input: "x", found: x.dims().to_vec(), expected });
         }
         let (inputs, outputs) = moment.residuals.split_at(self.input_blocks.len());

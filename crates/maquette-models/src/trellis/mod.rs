@@ -15,7 +15,7 @@ mod structure_flow;
 mod trunk;
 
 pub use config::{
-    GaussianDecoderConfig, GaussianFactors, GaussianRepresentation, LatentFlowConfig, MeshDecoderConfig,
+    FlowConfig, GaussianDecoderConfig, GaussianFactors, GaussianRepresentation, LatentFlowConfig, MeshDecoderConfig,
     MeshRepresentation, RadianceDecoderConfig, RadianceRepresentation, ScalingActivation, StructureDecoderConfig,
     StructureEncoderConfig, StructureFlowConfig, TrunkConfig,
 };

@@ -8,7 +8,7 @@ use super::{PreparedCondition, StructureFlowConfig, condition_rows, patchify, un
 use crate::{
     Error, Precision, Result,
     loading::Loading,
-    nn::{BlockConfig, BlockModulation, DEFAULT_NORM_EPS, ModulatedCrossBlock, Modulations, TimestepEmbedder},
+    nn::{BlockModulation, DEFAULT_NORM_EPS, ModulatedCrossBlock, Modulations, TimestepEmbedder},
     sampler::VelocityField,
 };
 
@@ -49,27 +49,19 @@ impl StructureFlow {
     ) -> Result<Self> {
         let loading = Loading::new(MODEL, source, device, precision);
         let scope = loading.root();
-        let channels = config.model_channels;
+        let channels = config.flow.model_channels;
         let patch = config.patch_size.pow(3);
-        let tokens = (config.resolution / config.patch_size).pow(3);
-        let block = BlockConfig {
-            channels,
-            cond_channels: config.cond_channels,
-            heads: config.heads(),
-            mlp_channels: config.mlp_channels(),
-            qk_rms_norm: config.qk_rms_norm,
-            qk_rms_norm_cross: config.qk_rms_norm_cross,
-        };
-        let blocks = (0..config.num_blocks)
-            .map(|i| ModulatedCrossBlock::load(&scope.at("blocks").at(i), &block))
+        let tokens = (config.flow.resolution / config.patch_size).pow(3);
+        let blocks = (0..config.flow.num_blocks)
+            .map(|i| ModulatedCrossBlock::load(&scope.at("blocks").at(i), &config.flow.block()))
             .collect::<Result<_>>()?;
         let network = Self {
             t_embedder: TimestepEmbedder::load(&scope.at("t_embedder"), channels)?,
-            input_layer: scope.linear("input_layer", config.in_channels * patch, channels, FloatDType::F32)?,
+            input_layer: scope.linear("input_layer", config.flow.in_channels * patch, channels, FloatDType::F32)?,
             pos_emb: scope.tensor("pos_emb", [tokens, channels], FloatDType::F32)?,
-            modulations: Modulations::load(&scope, channels, config.num_blocks, config.share_mod)?,
+            modulations: Modulations::load(&scope, channels, config.flow.num_blocks, config.flow.share_mod)?,
             blocks,
-            out_layer: scope.linear("out_layer", channels, config.out_channels * patch, FloatDType::F32)?,
+            out_layer: scope.linear("out_layer", channels, config.flow.out_channels * patch, FloatDType::F32)?,
             torso: precision.dtype(),
             config,
         };
@@ -107,7 +99,7 @@ impl StructureFlow {
     /// # Errors
     /// [`Error::Input`] for another width.
     pub fn condition(&self, cond: Tensor<3>) -> Result<PreparedCondition> {
-        let (rows, groups) = condition_rows(MODEL, cond, self.config.cond_channels)?;
+        let (rows, groups) = condition_rows(MODEL, cond, self.config.flow.cond_channels)?;
         let rows = rows.cast(self.torso);
         let contexts = self.blocks.iter().map(|b| b.cross_attn.context(rows.clone(), &groups)).collect();
         Ok(PreparedCondition { contexts })
@@ -142,15 +134,15 @@ impl StructureFlow {
         condition: &PreparedCondition,
     ) -> Result<(Tensor<5>, Tensor<3>)> {
         let config = &self.config;
-        let (batch, edge) = (x.dims()[0], config.resolution);
-        if batch == 0 || x.dims() != [batch, config.in_channels, edge, edge, edge] {
-            let expected = format!("[batch, {}, {edge}, {edge}, {edge}]", config.in_channels);
+        let (batch, edge) = (x.dims()[0], config.flow.resolution);
+        if batch == 0 || x.dims() != [batch, config.flow.in_channels, edge, edge, edge] {
+            let expected = format!("[batch, {}, {edge}, {edge}, {edge}]", config.flow.in_channels);
             return Err(Error::Input { model: MODEL, input: "x", found: x.dims().to_vec(), expected });
         }
         let tokens = patchify(x, config.patch_size);
         let [_, count, width] = tokens.dims();
         let batches = RowGroups::uniform(batch, count);
-        let channels = config.model_channels;
+        let channels = config.flow.model_channels;
 
         let h = linear(tokens.reshape([batch * count, width]), &self.input_layer, Activation::None);
         let h = h.reshape([batch, count, channels]) + self.pos_emb.clone().unsqueeze::<3>();

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use burn::tensor::{DType, Tensor, TensorData};
 use maquette_gpu::Gpu;
 use maquette_image::{IMAGENET_MEAN, IMAGENET_STD, Rgb, normalise_chw};
-use maquette_kernels::Voxels;
+use maquette_kernels::{Voxels, flexicubes::extract};
 use maquette_mesh::Gaussians;
 use maquette_mesh::flexicubes::{ExtractedMesh, ROW, SparseExtractor};
 use maquette_models::sampler::{Conditions, EulerSampler, MultiImage, TorchGenerator};
-use maquette_models::trellis::LatentField;
+use maquette_models::trellis::{LatentField, MeshFeatures};
 
 use super::networks::Networks;
 use super::sampling::integrate;
@@ -124,7 +124,7 @@ impl TrellisImageTo3d {
         let steps = sampler.times().len() - 1;
         let running = control.start(Stage::Structure, steps + 1)?;
         let flow = self.networks.structure_flow().await?;
-        let (channels, edge) = (flow.config().in_channels, flow.config().resolution);
+        let (channels, edge) = (flow.config().flow.in_channels, flow.config().flow.resolution);
         let shape = [1, channels, edge, edge, edge];
         let noise = match &options.noise {
             Noise::Seed(seed) => {
@@ -184,7 +184,7 @@ impl TrellisImageTo3d {
         let running = control.start(Stage::Latent, steps)?;
         let flow = self.networks.latent_flow().await?;
         let voxels = Voxels::new(structure.coords.clone()).map_err(maquette_models::Error::from)?;
-        let shape = [voxels.len(), flow.config().in_channels];
+        let shape = [voxels.len(), flow.config().flow.in_channels];
         let noise = match &options.noise {
             Noise::Seed(seed) => {
                 // The reference draws both noises from one stream.
@@ -258,6 +258,24 @@ impl TrellisImageTo3d {
         let (features, voxels) = self.decoder_input(latent)?;
         let decoded = self.gpu.guard(|| decoder.forward(features, &voxels))??;
         drop(decoder);
+        running.step(1)?;
+        let mesh = self.extract(&decoded, control).await?;
+        drop(decoded);
+        self.networks.settle()?;
+        if !mesh.is_success() {
+            return Err(Error::NoSurface);
+        }
+        running.step(2)?;
+        running.finish(gpu_bytes(&self.gpu));
+        Ok(mesh)
+    }
+
+    /// The surface of a decoded field: on a GPU where the rows are, else from rows that are read in pieces.
+    async fn extract(&self, decoded: &MeshFeatures, control: &Control) -> Result<ExtractedMesh> {
+        let extracted = extract(&decoded.voxels, &decoded.features, decoded.resolution);
+        if let Some(mesh) = self.gpu.guard_async(extracted).await?.map_err(maquette_models::Error::from)? {
+            return Ok(mesh);
+        }
         let [rows, width] = decoded.features.dims();
         let mut extractor = SparseExtractor::new(decoded.resolution)?;
         for start in (0..rows).step_by(ROWS_AT_ONCE) {
@@ -269,16 +287,7 @@ impl TrellisImageTo3d {
             extractor.push(&coords, &values)?;
             control.rest().await?;
         }
-        drop(decoded);
-        self.networks.settle()?;
-        running.step(1)?;
-        let mesh = extractor.finish();
-        if !mesh.is_success() {
-            return Err(Error::NoSurface);
-        }
-        running.step(2)?;
-        running.finish(gpu_bytes(&self.gpu));
-        Ok(mesh)
+        Ok(extractor.finish())
     }
 
     fn sampler(&self, key: &str, settings: Sampling) -> Result<EulerSampler> {

@@ -90,7 +90,11 @@ async function ensure(stage: string): Promise<void> {
 
 /** Compiles every kernel's pipeline, once in the engine's life; one that computes wrongly here is told of. Nothing may run beside it. */
 function warm(): Promise<void> {
-  warming ??= compile();
+  if (!warming) {
+    warming = compile();
+    // What failed is tried again by whoever asks next.
+    warming.catch(() => (warming = undefined));
+  }
   return warming;
 }
 

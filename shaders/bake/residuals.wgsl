@@ -4,6 +4,7 @@
 // iteratively re-weighted, weight 1 / max(|r|, ε). MODE "loss": only the sum of |r|. Sums go to whole numbers, because
 // WGSL has no atomic floats; that also makes them independent of the order of work.
 #import workgroup
+#import sum256
 #import mip_chain
 @group(0) @binding(0) var<storage, read_write> samples: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read_write> chain: array<f32>;
@@ -16,8 +17,6 @@
 // First sample, samples, side of the texture, channel, weight of the view, ε, units of `pulls`, units of `weights`, first word
 // of `losses`.
 @group(0) @binding(${select(MODE == "loss", 3, 5)}) var<storage, read> info: array<u32>;
-
-var<workgroup> parts: array<f32, 256>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
@@ -52,11 +51,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
 #end
   }
-  parts[tid] = loss;
-  workgroupBarrier();
-  for (var step = 128u; step > 0u; step /= 2u) {
-    if (tid < step) { parts[tid] += parts[tid + step]; }
-    workgroupBarrier();
-  }
-  if (tid == 0u) { losses[info[8] + block] = parts[0]; }
+  let all = sum256(loss, tid);
+  if (tid == 0u) { losses[info[8] + block] = all; }
 }

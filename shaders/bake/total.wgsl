@@ -1,11 +1,10 @@
 // Sums of runs of 4096 words, in a fixed order: results must not depend on which reduction a runtime prefers today.
 #import workgroup
+#import sum256
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> sums: array<f32>;
 // Length of x, first word of `sums`.
 @group(0) @binding(2) var<storage, read> info: array<u32>;
-
-var<workgroup> parts: array<f32, 256>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
@@ -16,11 +15,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let i = block * 4096u + k * 256u + tid;
     if (i < info[0]) { sum += x[i]; }
   }
-  parts[tid] = sum;
-  workgroupBarrier();
-  for (var step = 128u; step > 0u; step /= 2u) {
-    if (tid < step) { parts[tid] += parts[tid + step]; }
-    workgroupBarrier();
-  }
-  if (tid == 0u) { sums[info[1] + block] = parts[0]; }
+  let all = sum256(sum, tid);
+  if (tid == 0u) { sums[info[1] + block] = all; }
 }

@@ -1,11 +1,10 @@
 // First step of the prefix sum: the sum of every block of 2048 words.
 #import workgroup
+#import scan256
 @group(0) @binding(0) var<storage, read_write> x: array<u32>;
 @group(0) @binding(1) var<storage, read_write> sums: array<u32>;
 // Length of x.
 @group(0) @binding(2) var<storage, read> info: array<u32>;
-
-var<workgroup> parts: array<u32, 256>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
@@ -16,11 +15,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let i = block * 2048u + k * 256u + tid;
     if (i < info[0]) { sum += x[i]; }
   }
-  parts[tid] = sum;
-  workgroupBarrier();
-  for (var step = 128u; step > 0u; step /= 2u) {
-    if (tid < step) { parts[tid] += parts[tid + step]; }
-    workgroupBarrier();
-  }
-  if (tid == 0u) { sums[block] = parts[0]; }
+  _ = scan256(sum, tid);
+  if (tid == 0u) { sums[block] = scan_total; }
 }

@@ -1,8 +1,23 @@
-//! Simple closed solids, for tests, benchmarks and examples.
+//! Simple closed solids and a texture, for tests, benchmarks and examples.
 
 use std::f32::consts::TAU;
 
 use crate::TriangleMesh;
+use crate::bake::FloatTexture;
+
+/// A square texture of waves, sharp stripes and checks, one a channel.
+pub fn pattern(size: usize) -> FloatTexture {
+    let texel = |i: usize| {
+        let (x, y) = ((i % size) as f32 / size as f32, (i / size) as f32 / size as f32);
+        let check = ((x * 12.0) as i32 + (y * 12.0) as i32) % 2;
+        [
+            0.5 + 0.4 * (20.0 * x).sin() * (14.0 * y).cos(),
+            0.5 + 0.4 * (40.0 * x + 30.0 * y).sin().signum(),
+            0.3 + 0.5 * check as f32,
+        ]
+    };
+    FloatTexture { width: size, height: size, texels: (0..size * size).map(texel).collect() }
+}
 
 /// An axis-aligned box of the given edge lengths around the origin: 8 vertices, 12 faces, closed, outward winding.
 pub fn cuboid(size: [f32; 3]) -> TriangleMesh {

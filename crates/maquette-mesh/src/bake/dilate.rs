@@ -12,29 +12,38 @@ pub fn dilate(texture: &mut FloatTexture, covered: &[bool], rings: usize) {
         return;
     }
     let mut known = covered.to_vec();
-    let mut front: Vec<usize> = (0..known.len()).filter(|&i| !known[i]).collect();
+    let (width, height) = (texture.width, texture.height);
+    let beside = |i: usize, known: &[bool]| {
+        let mut any = false;
+        neighbours(i, width, height, |j| any |= known[j]);
+        any
+    };
+    // Only texels beside known ones change in a ring: looking at all of them every time would take as long as the texture is
+    // wide.
+    let mut front: Vec<usize> = (0..known.len()).filter(|&i| !known[i] && beside(i, &known)).collect();
     for _ in 0..rings {
-        let mut added = Vec::new();
-        front.retain(|&i| {
+        if front.is_empty() {
+            break;
+        }
+        let mean = |i: usize| {
             let (mut sum, mut count) = ([0.0f32; 3], 0);
-            neighbours(i, texture.width, texture.height, |j| {
+            neighbours(i, width, height, |j| {
                 if known[j] {
                     (0..3).for_each(|k| sum[k] += texture.texels[j][k]);
                     count += 1;
                 }
             });
-            if count > 0 {
-                added.push((i, sum.map(|s| s / count as f32)));
-            }
-            count == 0
-        });
-        if added.is_empty() {
-            break;
+            sum.map(|s| s / count.max(1) as f32)
+        };
+        let colors: Vec<[f32; 3]> = front.iter().map(|&i| mean(i)).collect();
+        for (&i, color) in front.iter().zip(colors) {
+            (texture.texels[i], known[i]) = (color, true);
         }
-        for (i, color) in added {
-            texture.texels[i] = color;
-            known[i] = true;
-        }
+        let mut next = Vec::new();
+        front.iter().for_each(|&i| neighbours(i, width, height, |j| next.extend((!known[j]).then_some(j))));
+        next.sort_unstable();
+        next.dedup();
+        front = next;
     }
     if !front.is_empty() {
         fill_from_means(texture, &known);

@@ -202,7 +202,7 @@ impl<'a> Session<'a> {
             faces: (target > 0).then_some(target),
             texture_size: (args.texture_size > 0).then_some(args.texture_size),
             fill_holes: !args.keep_holes,
-            visibility_views: if args.keep_hidden { 0 } else { SurfaceOptions::default().visibility_views },
+            visibility_views: args.keep_hidden.then_some(0),
             unwrap: match args.unwrap {
                 UnwrapArg::Charts => Unwrap::Charts,
                 UnwrapArg::Boxes => Unwrap::Boxes,

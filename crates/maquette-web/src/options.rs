@@ -152,7 +152,7 @@ impl Surface {
             faces: self.faces.map_or(own.faces, |faces| (faces > 0).then_some(faces)),
             texture_size: self.texture_size.map_or(own.texture_size, |side| (side > 0).then_some(side)),
             fill_holes: self.fill_holes.unwrap_or(own.fill_holes),
-            visibility_views: if self.remove_hidden == Some(false) { 0 } else { own.visibility_views },
+            visibility_views: if self.remove_hidden == Some(false) { Some(0) } else { own.visibility_views },
             unwrap: match self.unwrap {
                 UnwrapChoice::Charts => Unwrap::Charts,
                 UnwrapChoice::Boxes => Unwrap::Boxes,

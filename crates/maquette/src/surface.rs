@@ -26,6 +26,8 @@ const FAST_VIEWS: BakeViews = BakeViews { count: 32, side: 512 };
 const SOLVED_VIEWS: BakeViews = BakeViews { count: 100, side: 1024 };
 /// Side of the pictures in which hidden faces are looked for.
 const VISIBILITY_SIDE: u32 = 512;
+/// How many of them the processor draws.
+const FAST_VISIBILITY: u32 = 64;
 /// Pixels that the Gaussians cover less say nothing about the surface.
 const LEAST_COVER: f32 = 0.5;
 /// Variance added to splats, in pixel², as the decoder was trained with.
@@ -84,8 +86,9 @@ pub struct SurfaceOptions {
     pub texture_size: Option<u32>,
     /// Close holes.
     pub fill_holes: bool,
-    /// Views in which faces that no view sees are looked for and removed; 0 leaves them.
-    pub visibility_views: u32,
+    /// Views in which faces that no view sees are looked for and removed; 0 leaves them, `None` takes 64 on the processor and 256
+    /// where a device draws them.
+    pub visibility_views: Option<u32>,
     /// How texture coordinates are made.
     pub unwrap: Unwrap,
     /// How the texture is coloured.
@@ -100,7 +103,7 @@ impl Default for SurfaceOptions {
             faces: Some(20_000),
             texture_size: Some(1024),
             fill_holes: true,
-            visibility_views: 64,
+            visibility_views: None,
             unwrap: Unwrap::Charts,
             bake: Bake::Auto,
             bake_views: None,
@@ -133,7 +136,7 @@ pub async fn build_asset(
         return Err(Error::option("bake", "fast where no device is given", "solve"));
     }
     let begun = Begun::reduce(mesh, options, control, std::future::ready(Ok(()))).await?;
-    let seen = match options.visibility_views {
+    let seen = match options.visibility_views.unwrap_or(FAST_VISIBILITY) {
         0 => None,
         views => Some(visibility(&begun.reduced.mesh, views, control).await?),
     };
@@ -169,7 +172,7 @@ pub async fn build_asset_on(
         _ => Ok(()),
     };
     let begun = Begun::reduce(mesh, options, control, beside(&mut drawn)).await?;
-    let seen = match options.visibility_views {
+    let seen = match options.visibility_views.unwrap_or(solve::VISIBILITY) {
         0 => None,
         views => Some(solve::visibility(&begun.reduced.mesh, views, gpu, control).await?),
     };
@@ -231,8 +234,12 @@ impl<'a> Begun<'a> {
             return Err(Error::option("faces", "at least 1", 0));
         }
         let running = control.start(Stage::Surface, 3)?;
-        let finish =
-            FinishOptions { target_faces: options.faces, fill_holes: options.fill_holes, ..FinishOptions::default() };
+        let finish = FinishOptions {
+            target_faces: options.faces,
+            fill_holes: options.fill_holes,
+            threads: threads(),
+            ..FinishOptions::default()
+        };
         let reduced = match reduce_beside(mesh, &finish, beside).await? {
             Err(MeshError::Empty { .. }) => return Err(Error::NoSurface),
             other => other?,
@@ -262,6 +269,11 @@ impl<'a> Begun<'a> {
         control.rest().await?;
         Ok(Unwrapped { mesh, texture: Some((gaussians, size)) })
     }
+}
+
+/// Threads that work on one mesh: all of the processor's, none but the caller's in a browser.
+fn threads() -> usize {
+    if cfg!(target_family = "wasm") { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) }
 }
 
 /// Reduces on another thread while `beside` goes on in this one; without another thread, one after the other.
@@ -440,8 +452,12 @@ mod tests {
 
     #[test]
     fn a_texture_takes_the_colours_of_the_gaussians_on_the_right_sides() {
-        let options =
-            SurfaceOptions { faces: Some(600), texture_size: Some(64), visibility_views: 8, ..Default::default() };
+        let options = SurfaceOptions {
+            faces: Some(600),
+            texture_size: Some(64),
+            visibility_views: Some(8),
+            ..Default::default()
+        };
         let asset = pollster::block_on(build_asset(sphere(), Some(&splats()), &options, &Control::default())).unwrap();
         let texture = asset.texture.unwrap();
         let mut right = (0, 0);
@@ -463,10 +479,10 @@ mod tests {
 
     #[test]
     fn vertex_colours_stay_without_a_texture_and_bad_sizes_are_refused() {
-        let options = SurfaceOptions { texture_size: None, visibility_views: 0, ..Default::default() };
+        let options = SurfaceOptions { texture_size: None, visibility_views: Some(0), ..Default::default() };
         let asset = pollster::block_on(build_asset(sphere(), None, &options, &Control::default())).unwrap();
         assert_eq!(asset.mesh.colors.len(), asset.mesh.positions.len());
-        let odd = SurfaceOptions { texture_size: Some(100), visibility_views: 0, ..Default::default() };
+        let odd = SurfaceOptions { texture_size: Some(100), visibility_views: Some(0), ..Default::default() };
         assert!(pollster::block_on(build_asset(sphere(), Some(&splats()), &odd, &Control::default())).is_err());
     }
 

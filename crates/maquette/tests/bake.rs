@@ -96,7 +96,7 @@ fn options(bake: Bake) -> SurfaceOptions {
     SurfaceOptions {
         faces: Some(1500),
         texture_size: Some(128),
-        visibility_views: 0,
+        visibility_views: Some(0),
         bake,
         bake_views: Some(BakeViews { count: 24, side: 128 }),
         ..Default::default()
@@ -172,7 +172,7 @@ fn the_device_finds_hidden_faces_as_the_processor_does() {
     let nested = ExtractedMesh { vertices: mesh.positions, faces: mesh.faces, attrs };
     let (gpu, control) = (device(), Control::default());
     for bake in [Bake::Fast, Bake::Solve] {
-        let whole = SurfaceOptions { faces: None, texture_size: None, visibility_views: 12, ..options(bake) };
+        let whole = SurfaceOptions { faces: None, texture_size: None, visibility_views: Some(12), ..options(bake) };
         let asset = pollster::block_on(build_asset_on(&gpu, nested.clone(), None, &whole, &control));
         assert_eq!(asset.expect("valid options").mesh.faces.len(), outer, "{bake:?}");
     }

@@ -4,8 +4,10 @@
 //! `asset splats [gaussians=400000] [views=8] [side=1024]`: pictures of Gaussians by the device's clock;
 //! `asset texture [views=100] [side=1024] [size=1024] [noise=0.01] [out=FOLDER]`: a known texture from pictures of it; with
 //! `out` the observations are written for `tests/bench/torch_bake.py`, the reference's optimisation on the same data.
+//! `asset extract [latent=20000]`: the surface of a decoded field, on the device and by the definition.
 //! Every form takes `tier=auto|cpu|web|base|subgroup|matrix`.
 
+mod extract;
 mod scene;
 mod splats;
 mod texture;
@@ -57,7 +59,8 @@ fn main() -> Result<(), Failure> {
         "times" => times::run,
         "splats" => splats::run,
         "texture" => texture::run,
-        other => return Err(format!("'{other}': expected times, splats or texture").into()),
+        "extract" => extract::run,
+        other => return Err(format!("'{other}': expected times, splats, texture or extract").into()),
     };
     let gpu = open(&arguments)?;
     let facts = gpu.capabilities();

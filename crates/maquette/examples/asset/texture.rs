@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use maquette::Gpu;
 use maquette::maquette_mesh::bake::mip_level;
 use maquette::maquette_mesh::camera::{Matrix4, OrbitCamera, multiply};
+use maquette::maquette_mesh::shapes::pattern;
 use maquette_kernels::bake::{BakePlan, BakeProgress, Observations, PassPlan, PictureColors, sample_texture};
 use maquette_kernels::mesh_raster::{CoordinatePictures, FacePictures, Faces, rasterise, transform_corners};
 use pollster::block_on;
@@ -46,20 +47,6 @@ fn upload<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) 
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-/// Waves, sharp stripes and checks.
-fn truth(size: usize) -> Vec<f32> {
-    let texel = |i: usize| {
-        let (x, y) = ((i % size) as f32 / size as f32, (i / size) as f32 / size as f32);
-        let check = ((x * 12.0) as i32 + (y * 12.0) as i32) % 2;
-        [
-            0.5 + 0.4 * (20.0 * x).sin() * (14.0 * y).cos(),
-            0.5 + 0.4 * (40.0 * x + 30.0 * y).sin().signum(),
-            0.3 + 0.5 * check as f32,
-        ]
-    };
-    (0..size * size).flat_map(texel).collect()
-}
-
 impl Scene {
     fn new(size: usize, device: &Device) -> Result<Self, Failure> {
         let (nu, nv) = (96u32, 48u32);
@@ -84,7 +71,7 @@ impl Scene {
             positions: upload(positions, [corners, 3], device),
             uvs: upload(uvs, [corners, 2], device),
             faces: Faces::upload(&faces, corners, device)?,
-            truth: upload(truth(size), [size, size, 3], device),
+            truth: upload(pattern(size).texels.into_flattened(), [size, size, 3], device),
         })
     }
 
@@ -143,8 +130,8 @@ impl Pixels {
 }
 
 /// Passes as `3x10@0.8,1x5@0.9`: subsets × passes @ momentum.
-fn plan(text: Option<&str>) -> Result<BakePlan, Failure> {
-    let mut plan = BakePlan::default();
+fn plan(text: Option<&str>, views: usize) -> Result<BakePlan, Failure> {
+    let mut plan = BakePlan::for_views(views);
     let Some(text) = text else { return Ok(plan) };
     plan.passes.clear();
     for part in text.split(',') {
@@ -197,7 +184,7 @@ pub fn run(gpu: &Gpu, arguments: &Arguments) -> Result<(), Failure> {
             pixels.add(&colors, &coordinates, size, side)?;
         }
     }
-    let mut plan = plan(arguments.text("plan"))?;
+    let mut plan = plan(arguments.text("plan"), views as usize)?;
     plan.rounding = [
         arguments.number("first", plan.rounding[0].into())? as f32,
         arguments.number("last", plan.rounding[1].into())? as f32,

@@ -56,7 +56,7 @@ fn print_parts(told: &[(f64, Event)], views: usize) {
     for (at, event) in told {
         let part = match event {
             Event::Step { stage: Stage::Surface, step: 1, .. } => "clean, reduce | pictures of the Gaussians",
-            Event::Step { stage: Stage::Surface, step: 2, .. } => "hidden faces: 64 views at 1024²",
+            Event::Step { stage: Stage::Surface, step: 2, .. } => "hidden faces: 256 views at 1024²",
             Event::Step { stage: Stage::Surface, .. } => "minimum cut, holes",
             Event::Finished { stage: Stage::Unwrap, .. } => "charts",
             Event::Step { stage: Stage::Bake, step, .. } if *step <= views => "the mesh in the same views, samples",

@@ -20,8 +20,10 @@ use crate::{Control, Error, Result, Stage};
 
 /// Pixels of the pictures that are made at once: four views at 1024², about 240 MB with all that is drawn of them.
 const PIXELS_AT_ONCE: usize = 4 << 20;
-/// Side of the pictures in which hidden faces are looked for, and how many are drawn between two looks at the wish to stop.
+/// Side of the pictures in which hidden faces are looked for, how many there are unless asked otherwise, and how many are drawn
+/// between two looks at the wish to stop.
 const VISIBILITY_SIDE: u32 = 1024;
+pub(super) const VISIBILITY: u32 = 256;
 const VISIBILITY_BATCH: usize = 64;
 /// Memory for pictures that are drawn before the mesh is there: 100 views at 1024² take 400 MiB. What exceeds it is drawn with
 /// the mesh, a few views at a time.
@@ -39,7 +41,7 @@ pub(super) async fn solve(
     gpu: &Gpu,
     control: &Control,
 ) -> Result<Texture> {
-    let plan = BakePlan::default();
+    let plan = BakePlan::for_views(views.count as usize);
     let passes = plan.passes.len() + 1;
     let running = control.start(Stage::Bake, views.count as usize + passes)?;
     let observed = gpu.guard_async(observe(mesh, gaussians, size, views, drawn, gpu, control, &running)).await??;
@@ -132,29 +134,22 @@ impl Drawn {
         gpu: &Gpu,
         control: &Control,
     ) -> Result<()> {
-        gpu.guard_async(self.draw_ahead(gaussians, views, gpu, control)).await?
-    }
-
-    async fn draw_ahead(
-        &mut self,
-        gaussians: &Gaussians,
-        views: BakeViews,
-        gpu: &Gpu,
-        control: &Control,
-    ) -> Result<()> {
-        let scene = GaussianTensors::upload(gaussians, gpu.device()).map_err(device)?;
-        let view = 4 * (views.side as usize).pow(2);
-        let mut left = AHEAD_BYTES / view;
-        for batch in batches(views) {
-            if batch.len() > left {
-                break;
+        let ahead = async {
+            let scene = GaussianTensors::upload(gaussians, gpu.device()).map_err(device)?;
+            let view = 4 * (views.side as usize).pow(2);
+            let mut left = AHEAD_BYTES / view;
+            for batch in batches(views) {
+                if batch.len() > left {
+                    break;
+                }
+                left -= batch.len();
+                control.rest().await?;
+                self.colors.push_back(picture(&scene, &batch, views.side).await?);
             }
-            left -= batch.len();
-            control.rest().await?;
-            self.colors.push_back(picture(&scene, &batch, views.side).await?);
-        }
-        self.scene = Some(scene);
-        Ok(())
+            self.scene = Some(scene);
+            Ok(())
+        };
+        gpu.guard_async(ahead).await?
     }
 }
 

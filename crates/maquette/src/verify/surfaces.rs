@@ -1,5 +1,6 @@
 //! Cases of surface extraction.
 
+use maquette_kernels::flexicubes::extract;
 use maquette_mesh::flexicubes::{DenseField, ExtractedMesh, SparseExtractor, extract_dense};
 use maquette_models::trellis::MeshFeatures;
 
@@ -44,6 +45,8 @@ pub(super) struct HostField {
     resolution: usize,
     coords: Vec<[i32; 3]>,
     features: Vec<f32>,
+    /// The surface as a GPU extracts it; none on the CPU tier.
+    extracted: Option<ExtractedMesh>,
 }
 
 impl HostField {
@@ -52,6 +55,9 @@ impl HostField {
             resolution: features.resolution,
             coords: features.voxels.coords().iter().map(|c| [c[1], c[2], c[3]]).collect(),
             features: read_back(features.features.clone()).await?,
+            extracted: extract(&features.voxels, &features.features, features.resolution)
+                .await
+                .map_err(maquette_models::Error::from)?,
         })
     }
 
@@ -88,18 +94,23 @@ impl HostField {
         names: &SurfaceNames,
         bound: Bound,
     ) -> Result<()> {
-        let mesh = self.extractor()?.finish();
-        checks.floats(names.vertices, mesh.vertices.as_flattened(), &file.values(names.vertices)?, bound);
-        faces(file, checks, names.faces, &mesh)?;
-        checks.floats(names.vertex_attrs, mesh.attrs.as_flattened(), &file.values(names.vertex_attrs)?, bound);
+        let defined = self.extractor()?.finish();
+        let meshes = [("", Some(&defined)), (" (on the GPU)", self.extracted.as_ref())];
+        for (by, mesh) in meshes.into_iter().filter_map(|(by, mesh)| Some((by, mesh?))) {
+            let named = |name: &str| format!("{name}{by}");
+            checks.floats(&named(names.vertices), mesh.vertices.as_flattened(), &file.values(names.vertices)?, bound);
+            faces(file, checks, names.faces, &named(names.faces), mesh)?;
+            let attrs = mesh.attrs.as_flattened();
+            checks.floats(&named(names.vertex_attrs), attrs, &file.values(names.vertex_attrs)?, bound);
+        }
         Ok(())
     }
 }
 
 /// Faces must be equal; but which diagonal cuts a quad hangs on products without a margin, so quads are compared instead when
 /// single triangles differ.
-fn faces(file: &Golden, checks: &mut Checks<'_>, name: &str, mesh: &ExtractedMesh) -> Result<()> {
-    let expected = file.integers(name)?;
+fn faces(file: &Golden, checks: &mut Checks<'_>, tensor: &str, name: &str, mesh: &ExtractedMesh) -> Result<()> {
+    let expected = file.integers(tensor)?;
     let found: Vec<i64> = mesh.faces.iter().flatten().map(|v| i64::from(*v)).collect();
     if found == expected || found.len() != expected.len() {
         checks.identical(name, &found, &expected);
@@ -135,7 +146,7 @@ pub(super) fn dense_field(case: &Golden, checks: &mut Checks<'_>) -> Result<()> 
     let mesh = extract_dense(&field)?;
     let bound = Bound::Relative(1e-5);
     checks.floats("vertices", mesh.vertices.as_flattened(), &case.values("out.vertices")?, bound);
-    faces(case, checks, "out.faces", &mesh)?;
+    faces(case, checks, "out.faces", "out.faces", &mesh)?;
     checks.floats("colors", mesh.attrs.as_flattened(), &case.values("out.colors")?, bound);
 
     let unit = |v: usize| v as f32 / res as f32 - 0.5;
@@ -143,5 +154,5 @@ pub(super) fn dense_field(case: &Golden, checks: &mut Checks<'_>) -> Result<()> 
         (0..side.pow(3)).map(|i| [unit(i / (side * side)), unit(i / side % side), unit(i % side)]).collect();
     let mesh = extract_dense(&DenseField { res, sdf: &sdf, grid: &plain, ..DenseField::default() })?;
     checks.floats("vertices_plain", mesh.vertices.as_flattened(), &case.values("out.vertices_plain")?, bound);
-    faces(case, checks, "out.faces_plain", &mesh)
+    faces(case, checks, "out.faces_plain", "out.faces_plain", &mesh)
 }

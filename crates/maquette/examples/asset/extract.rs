@@ -1,0 +1,91 @@
+//! The surface of a decoded field of full size, on the device and by the definition.
+
+use std::time::Instant;
+
+use burn::tensor::{DType, Tensor, TensorData};
+use maquette::Gpu;
+use maquette::maquette_mesh::flexicubes::{ExtractedMesh, ROW, SparseExtractor};
+use maquette_kernels::{Voxels, flexicubes::extract};
+use pollster::block_on;
+
+use crate::{Arguments, Failure};
+
+/// Cubes along an edge of the fine grid, and of the latent one.
+const RES: i32 = 256;
+const LATENT: i32 = 64;
+
+/// Signed distance to a bumpy ring.
+fn distance(p: [f32; 3]) -> f32 {
+    let ring = (p[0] * p[0] + p[1] * p[1]).sqrt() - 0.28;
+    let bump = 0.012 * (40.0 * p[0]).sin() * (37.0 * p[1]).sin() * (43.0 * p[2]).sin();
+    (ring * ring + p[2] * p[2]).sqrt() - 0.15 + bump
+}
+
+/// The fine voxels of latent voxels near the surface.
+fn coordinates(most: usize) -> Vec<[i32; 4]> {
+    let latent = (0..LATENT.pow(3)).map(|i| [i / (LATENT * LATENT), i / LATENT % LATENT, i % LATENT]);
+    let near = |c: &[i32; 3]| distance(c.map(|x| (x as f32 + 0.5) / LATENT as f32 - 0.5)).abs() < 0.03;
+    let fine = |c: [i32; 3]| (0..64).map(move |k| [0, c[0] * 4 + k / 16, c[1] * 4 + k / 4 % 4, c[2] * 4 + k % 4]);
+    latent.filter(near).take(most).flat_map(fine).collect()
+}
+
+fn row(c: &[i32; 4], out: &mut [f32]) {
+    for m in 0..8i32 {
+        let corner = [c[1] + (m & 1), c[2] + (m >> 1 & 1), c[3] + (m >> 2 & 1)];
+        let p = corner.map(|x| x as f32 / RES as f32 - 0.5);
+        let m = m as usize;
+        out[m] = distance(p) + 1.0 / RES as f32;
+        for k in 0..3 {
+            out[8 + 3 * m + k] = 0.3 * (50.0 * p[k]).sin();
+            out[53 + 6 * m + k] = 4.0 * p[k];
+        }
+    }
+    (0..21).for_each(|k| out[32 + k] = 0.2 * ((c[1] + c[2] * 3 + c[3] * 7 + k as i32) as f32).sin());
+}
+
+/// Extracts several times and prints times, memory and what differs.
+pub fn run(gpu: &Gpu, arguments: &Arguments) -> Result<(), Failure> {
+    let coords = coordinates(arguments.count("latent", 20_000)?);
+    let mut rows = vec![0.0; coords.len() * ROW];
+    coords.iter().zip(rows.chunks_exact_mut(ROW)).for_each(|(c, out)| row(c, out));
+    let begun = Instant::now();
+    let fine: Vec<[i32; 3]> = coords.iter().map(|c| [c[1], c[2], c[3]]).collect();
+    let mut extractor = SparseExtractor::new(RES as usize)?;
+    extractor.push(&fine, &rows)?;
+    let defined = extractor.finish();
+    println!(
+        "{} latent voxels, {} fine ones, {} faces; the definition on one core {:.3} s",
+        coords.len() / 64,
+        coords.len(),
+        defined.faces.len(),
+        begun.elapsed().as_secs_f64()
+    );
+    let voxels = Voxels::new(coords)?;
+    let features = Tensor::<2>::from_data(TensorData::new(rows, [voxels.len(), ROW]), (gpu.device(), DType::F32));
+    block_on(gpu.finish())?;
+    let before = gpu.memory()?.reserved;
+    for run in 0..arguments.count("runs", 4)? {
+        let begun = Instant::now();
+        let Some(found) = block_on(extract(&voxels, &features, RES as usize))? else {
+            println!("the CPU tier extracts by the definition only");
+            return Ok(());
+        };
+        println!("  run {run}: {:.3} s, read back included", begun.elapsed().as_secs_f64());
+        if run == 0 {
+            compare(&found, &defined);
+        }
+    }
+    let taken = gpu.memory()?.reserved.saturating_sub(before);
+    println!("  memory besides the decoder's rows, at most {:.0} MB", taken as f64 * 1e-6);
+    Ok(())
+}
+
+fn compare(found: &ExtractedMesh, defined: &ExtractedMesh) {
+    let farthest = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    println!(
+        "  faces identical: {}; vertices differ by at most {:.1e}, attributes by {:.1e}",
+        found.faces == defined.faces && found.vertices.len() == defined.vertices.len(),
+        farthest(found.vertices.as_flattened(), defined.vertices.as_flattened()),
+        farthest(found.attrs.as_flattened(), defined.attrs.as_flattened()),
+    );
+}

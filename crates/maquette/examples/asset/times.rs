@@ -24,6 +24,11 @@ pub fn run(gpu: &Gpu, arguments: &Arguments) -> Result<(), Failure> {
         views.count,
         views.side
     );
+    let bake = match arguments.text("bake").unwrap_or("solve") {
+        "solve" => Bake::Solve,
+        "auto" => Bake::Auto,
+        other => return Err(format!("bake={other}: expected solve or auto").into()),
+    };
     for run in 0..arguments.count("runs", 3)? {
         let (mesh, told) = (mesh.clone(), Told::default());
         let (heard, begun) = (told.clone(), Instant::now());
@@ -33,8 +38,8 @@ pub fn run(gpu: &Gpu, arguments: &Arguments) -> Result<(), Failure> {
         });
         let options = SurfaceOptions {
             texture_size: Some(size as u32),
-            bake: Bake::Solve,
-            bake_views: Some(views),
+            bake,
+            bake_views: (bake == Bake::Solve).then_some(views),
             ..SurfaceOptions::default()
         };
         let asset = pollster::block_on(build_asset_on(gpu, mesh, Some(&gaussians), &options, &control))?;

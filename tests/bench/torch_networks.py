@@ -1,4 +1,6 @@
-"""PyTorch's times for the networks of `maquette bench`: `python torch_networks.py MODEL [--sizes tiny]`, first CUDA device.
+"""PyTorch's times for the networks of `maquette bench networks`: `python torch_networks.py [MODEL]`, first CUDA device.
+
+MODEL is a model folder; without one the published sizes are taken from the manifests of `maquette-weights`. Weights are random.
 
 The networks are those of `tests/reference` with the published sizes in f16 (norms in f32, as there), random inputs, PyTorch's own
 choice of attention back end, eager and with `torch.compile`. Device time of a call by CUDA events around many; `host` is how long
@@ -15,9 +17,19 @@ import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from reference import sparse  # noqa: E402
+from reference.dinov2 import DinoVisionTransformer  # noqa: E402
 from reference.full_size import load_encoder, shell  # noqa: E402
 from reference.model_folder import build  # noqa: E402
 from reference.sparse import Geometry  # noqa: E402
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "crates/maquette-weights/manifests/trellis"
+PUBLISHED = {
+    "sparse_structure_flow_model": "ss_flow_img_dit_L_16l8_fp16",
+    "sparse_structure_decoder": "ss_dec_conv3d_16l8_fp16",
+    "slat_flow_model": "slat_flow_img_dit_L_64l8p2_fp16",
+    "slat_decoder_gs": "slat_dec_gs_swin8_B_64l8gs32_fp16",
+    "slat_decoder_mesh": "slat_dec_mesh_swin8_B_64l8m256c_fp16",
+}
 
 CUDA = torch.cuda.is_available()
 DEVICE, DTYPE = ("cuda", torch.float16) if CUDA else ("cpu", torch.float32)
@@ -69,6 +81,14 @@ def network(model, args, key):
     return net.to(DEVICE, DTYPE).eval().requires_grad_(False)
 
 
+def published_encoder():
+    manifest = json.loads((MANIFESTS / "dinov2_vitl14_reg.json").read_text())
+    width = manifest["tensors"]["cls_token"]["shape"][-1]
+    depth = 1 + max(int(name.split(".")[1]) for name in manifest["tensors"] if name.startswith("blocks."))
+    sizes = {"embed_dim": width, "depth": depth, "num_heads": width // 64}
+    return DinoVisionTransformer(**sizes | manifest["args"]).to(DEVICE).eval().requires_grad_(False)
+
+
 def half_inputs(net):
     """Casts what the f32 ends of a network hand to its f16 layers; the reference keeps those ends in f32."""
     for module in net.modules():
@@ -79,12 +99,15 @@ def half_inputs(net):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("model")
+    parser.add_argument("model", nargs="?")
     parser.add_argument("--tokens", type=int, default=5000)
     parser.add_argument("--voxels", type=int, default=20000)
     a = parser.parse_args()
-    model = Path(a.model)
-    args = json.loads((model / "pipeline.json").read_text())["args"]
+    if a.model:
+        model = Path(a.model)
+        args = json.loads((model / "pipeline.json").read_text())["args"]
+    else:
+        model, args = MANIFESTS, {"models": PUBLISHED}
     print("torch", torch.__version__, torch.cuda.get_device_name() if CUDA else "cpu", flush=True)
     torch.manual_seed(0)
     flow = half_inputs(network(model, args, "sparse_structure_flow_model"))
@@ -126,9 +149,13 @@ def main():
     del latent
     for key, net in decoders.items():
         measure(f"{key} {len(many)} voxels, eager", lambda: net(code, many))
-    if "image_cond_checkpoint" in args or "/" in args["image_cond_model"]:
-        stem = model / args.get("image_cond_checkpoint", args["image_cond_model"])
-        encoder = load_encoder(stem, DEVICE).to(DTYPE)
+    encoder = None
+    if not a.model:
+        encoder = published_encoder()
+    elif "image_cond_checkpoint" in args or "/" in args["image_cond_model"]:
+        encoder = load_encoder(model / args.get("image_cond_checkpoint", args["image_cond_model"]), DEVICE)
+    if encoder is not None:
+        encoder = encoder.to(DTYPE)
         side = encoder.grid * encoder.patch_size
         image = normal(1, 3, side, side)
         both(f"picture encoder {side}x{side}", lambda: encoder(image))

@@ -58,16 +58,12 @@ pub(super) fn pack(
     let rgb = cube_f32(rgb).ok_or_else(elsewhere)?;
     let pixels = views * height * width;
     let words = buffers.words(pixels);
-    let mut info = vec![views as u32, width as u32, height as u32];
-    let groups = pixels.div_ceil(LANES);
-    match cover {
-        Some((transmittance, least)) => {
-            let transmittance = cube_f32(transmittance).ok_or_else(elsewhere)?;
-            info.push(least.to_bits());
-            run("bake_pack", &[("COVER", "1")], &[&rgb, &words, &transmittance], info, groups);
-        }
-        None => run("bake_pack", &[("COVER", "0")], &[&rgb, &words], info, groups),
-    }
+    let (transmittance, least) = match cover {
+        Some((transmittance, least)) => (cube_f32(transmittance).ok_or_else(elsewhere)?, least),
+        None => (buffers.words(1), 0.0),
+    };
+    let info = vec![views as u32, width as u32, height as u32, u32::from(cover.is_some()), least.to_bits()];
+    run("bake_pack", &[], &[&rgb, &words, &transmittance], info, pixels.div_ceil(LANES));
     Ok(int_tensor::<1>(words).reshape([views, height, width]))
 }
 

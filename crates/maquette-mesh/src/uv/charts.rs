@@ -13,8 +13,8 @@ pub struct ChartUnwrapper {
     pub dense: bool,
 }
 
-/// Largest share of the surface in one chart.
-const LARGEST_CHART: f32 = 1.0 / 128.0;
+/// Faces of average size that fill the largest chart.
+const LARGEST_CHART: f32 = 640.0;
 
 impl Unwrapper for ChartUnwrapper {
     fn unwrap(
@@ -32,7 +32,7 @@ impl Unwrapper for ChartUnwrapper {
             // stays within the same limit.
             max_chart_angle: 85.0,
             // Flattening takes more than linear time in a chart's faces, and is tried anew after every split.
-            max_chart_area: mesh.area() as f32 * LARGEST_CHART,
+            max_chart_area: mesh.area() as f32 * (LARGEST_CHART / mesh.faces.len() as f32),
             packing: if self.dense { Packing::Shape } else { Packing::Fast },
             ..Options::default()
         };

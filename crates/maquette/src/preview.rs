@@ -26,6 +26,25 @@ const GROUND: [f32; 3] = [0.93; 3];
 /// Share of light that comes from everywhere; the rest comes from the camera.
 const AMBIENT: f32 = 0.55;
 
+/// A subject from the height of 0.35 radians, turned by `yaw` radians, `side` pixels wide and high (16 to 2048).
+///
+/// # Errors
+/// [`Error::Mesh`], [`Error::Image`].
+pub fn view(subject: Subject<'_>, yaw: f64, side: u32) -> Result<Rgb> {
+    let side = side.clamp(16, 2048);
+    Ok(Rgb::new(side, side, picture(subject, &camera(yaw, 0.35), side)?)?)
+}
+
+/// Copies `part` into `sheet` with its corner at (`left`, `top`); what does not fit is left out.
+pub fn paste(sheet: &mut Rgb, part: &Rgb, left: u32, top: u32) {
+    let width = part.width().min(sheet.width().saturating_sub(left)) as usize * 3;
+    let (stride, own) = (sheet.width() as usize * 3, part.width() as usize * 3);
+    for y in 0..part.height().min(sheet.height().saturating_sub(top)) {
+        let (to, from) = ((top + y) as usize * stride + left as usize * 3, y as usize * own);
+        sheet.data_mut()[to..to + width].copy_from_slice(&part.data()[from..from + width]);
+    }
+}
+
 /// Four sides of a subject in one square PNG.
 ///
 /// # Errors
@@ -36,14 +55,7 @@ pub fn four_views(subject: Subject<'_>, side: u32, control: &Control) -> Result<
     for n in 0..4u32 {
         control.check()?;
         let angle = f64::from(n) * std::f64::consts::FRAC_PI_2 + 0.3;
-        let picture = picture(subject, &camera(angle, 0.35), side)?;
-        let (column, row) = (n % 2 * side, n / 2 * side);
-        for y in 0..side {
-            let from = (y * side * 3) as usize;
-            let to = (((row + y) * 2 * side + column) * 3) as usize;
-            let width = (side * 3) as usize;
-            sheet.data_mut()[to..to + width].copy_from_slice(&picture[from..from + width]);
-        }
+        paste(&mut sheet, &view(subject, angle, side)?, n % 2 * side, n / 2 * side);
     }
     Ok(maquette_image::encode_png(&sheet)?)
 }

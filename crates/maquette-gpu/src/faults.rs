@@ -1,5 +1,7 @@
 //! What a device reports out of band, kept until somebody asks.
 
+#[cfg(not(target_family = "wasm"))]
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::GpuError;
@@ -79,11 +81,28 @@ impl Faults {
 ///
 /// wgpu tells a native device's loss to one callback only, and that one belongs to the tensor runtime. But a request to map
 /// a buffer is refused at once on a lost device and left pending on a healthy one.
+///
+/// A request may only be withdrawn once it was answered. wgpu's `Buffer::map`, which any thread's poll runs, takes the request
+/// out of the buffer before it maps and puts the mapping in afterwards; an `unmap` between the two finds neither, is an error,
+/// and leaves a mapped buffer behind, whose next request is refused as if the device were lost.
 #[cfg(not(target_family = "wasm"))]
 #[derive(Debug)]
 struct Probe {
-    buffer: Mutex<wgpu::Buffer>,
+    device: wgpu::Device,
+    buffer: wgpu::Buffer,
+    /// The last request's answer.
+    request: Mutex<Option<Arc<AtomicU8>>>,
 }
+
+#[cfg(not(target_family = "wasm"))]
+const PENDING: u8 = 0;
+#[cfg(not(target_family = "wasm"))]
+const MAPPED: u8 = 1;
+#[cfg(not(target_family = "wasm"))]
+const REFUSED: u8 = 2;
+/// How often another thread is let go on that has taken a request and not answered yet.
+#[cfg(not(target_family = "wasm"))]
+const PATIENCE: usize = 100;
 
 #[cfg(not(target_family = "wasm"))]
 impl Probe {
@@ -94,18 +113,34 @@ impl Probe {
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        Self { buffer: Mutex::new(buffer) }
+        Self { device: device.clone(), buffer, request: Mutex::default() }
     }
 
     fn is_lost(&self) -> bool {
-        use std::sync::atomic::{AtomicBool, Ordering};
-        let buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = Arc::new(AtomicBool::new(false));
-        let answer = refused.clone();
-        buffer.map_async(wgpu::MapMode::Read, .., move |mapped| answer.store(mapped.is_err(), Ordering::Release));
-        // Read before `unmap`, which ends a pending request with an error too.
-        let lost = refused.load(Ordering::Acquire);
-        buffer.unmap();
+        let mut request = self.request.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = &*request {
+            // Nothing on the device uses the buffer, so the first poll answers, unless another thread's poll is about to.
+            for _ in 0..PATIENCE {
+                let _ = self.device.poll(wgpu::PollType::Poll);
+                if answer.load(Ordering::Acquire) != PENDING {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+            match answer.load(Ordering::Acquire) {
+                // The next question will know.
+                PENDING => return false,
+                MAPPED => self.buffer.unmap(),
+                _ => return true,
+            }
+        }
+        let answer = Arc::new(AtomicU8::new(PENDING));
+        let given = answer.clone();
+        self.buffer.map_async(wgpu::MapMode::Read, .., move |mapped| {
+            given.store(if mapped.is_ok() { MAPPED } else { REFUSED }, Ordering::Release);
+        });
+        let lost = answer.load(Ordering::Acquire) == REFUSED;
+        *request = Some(answer);
         lost
     }
 }

@@ -70,6 +70,25 @@ fn a_rejected_command_is_reported_once_and_the_device_goes_on() {
 }
 
 #[test]
+fn asking_for_faults_while_another_thread_polls_makes_none() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let Some(gpu) = open() else { return };
+    let device = &gpu.setup().unwrap().device;
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = device.poll(wgpu::PollType::Poll);
+            }
+        });
+        let faults: Vec<GpuError> = (0..100_000).filter_map(|_| gpu.check().err()).take(1).collect();
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(faults, []);
+    });
+    assert_eq!(gpu.guard(|| sum(&gpu)), Ok(6.0));
+}
+
+#[test]
 fn a_panic_in_guarded_work_is_an_error_with_its_message() {
     let gpu = Gpu::cpu();
     let outcome: Result<(), GpuError> = gpu.guard(|| panic!("shape {} is odd", 3));

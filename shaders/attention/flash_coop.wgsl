@@ -4,24 +4,16 @@
 // through workgroup memory, where two lanes own a row. The output accumulator is rescaled only when a row's maximum grew by
 // more than 2⁸ (it has to pass through workgroup memory too), so probabilities stay below 2⁸.
 #import workgroup
-#let PRE = 1
+// Subgroups of a workgroup, blocks of 16 queries of each, keys at a time.
 #if CFG == "keys64"
 #let WARPS = 4
 #let BLOCKS = 2
-#let KEYS = 64
-#elif CFG == "single64" || CFG == "single64l"
-#let WARPS = 4
-#let BLOCKS = 1
 #let KEYS = 64
 #elif CFG == "keys32"
 #let WARPS = 4
 #let BLOCKS = 2
 #let KEYS = 32
-#elif CFG == "single32" || CFG == "single32l"
-#let WARPS = 4
-#let BLOCKS = 1
-#let KEYS = 32
-#elif CFG == "eight" || CFG == "eightl"
+#elif CFG == "eight"
 #let WARPS = 8
 #let BLOCKS = 1
 #let KEYS = 32
@@ -29,9 +21,6 @@
 #let WARPS = 2
 #let BLOCKS = 1
 #let KEYS = 32
-#end
-#if CFG == "single64l" || CFG == "single32l" || CFG == "eightl"
-#let PRE = 0
 #end
 #let THREADS = WARPS * 32
 #let QUERIES = WARPS * BLOCKS * 16
@@ -99,7 +88,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let col${i} = (tid + ${i * THREADS}u) % ${D8}u;
   let to${i} = row${i} * ${LDK}u + col${i};
   let at${i} = row${i} * wide + head / 2u + col${i};
-#if PRE
   var k${i} = Eight();
   var v${i} = Eight();
   if (span.k + row${i} < span.k_end) {
@@ -107,24 +95,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     v${i} = v[span.k * wide + at${i}];
   }
 #end
-#end
   for (var key = span.k; key < span.k_end; key += ${KEYS}u) {
-#if PRE == 0
-#for i in 0..LOADS
-    var k${i} = Eight();
-    var v${i} = Eight();
-    if (key + row${i} < span.k_end) {
-      k${i} = k[key * wide + at${i}];
-      v${i} = v[key * wide + at${i}];
-    }
-#end
-#end
 #for i in 0..LOADS
     tile_k[to${i}] = k${i};
     tile_v[to${i}] = v${i};
 #end
     workgroupBarrier();
-#if PRE
     {
       let next = key + ${KEYS}u;
 #for i in 0..LOADS
@@ -137,7 +113,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       }
 #end
     }
-#end
 #for r in 0..BLOCKS
 #for j in 0..NK
     var s${r}_${j}: coop_mat16x16<f32, C> = coop_mat16x16<f32, C>();

@@ -1,4 +1,4 @@
-//! `bench [auto|web|base|subgroup|matrix] [f16|f32] [full|small] [variants] [only=TEXT]`: the kernels' times and errors on the
+//! `bench [auto|web|base|subgroup|matrix] [f16|f32] [full|small] [only=TEXT]`: the kernels' times and errors on the
 //! strongest adapter, as `maquette bench kernels` prints them.
 
 use burn::tensor::DType;
@@ -7,14 +7,13 @@ use maquette_kernels::bench::{Options, kernels, table_head};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut tier = TierRequest::Auto;
-    let mut options = Options { dtype: DType::F16, full: false, variants: false, only: Vec::new() };
+    let mut options = Options { dtype: DType::F16, full: false, only: Vec::new() };
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
             "f16" => options.dtype = DType::F16,
             "f32" => options.dtype = DType::F32,
             "full" => options.full = true,
             "small" => options.full = false,
-            "variants" => options.variants = true,
             other => match other.strip_prefix("only=") {
                 Some(text) => options.only.push(text.to_string()),
                 None => tier = other.parse()?,

@@ -37,8 +37,7 @@ impl Bench<'_> {
     }
 
     fn peak(&mut self, name: &str, limit: Limit, work: f64, time: Duration) {
-        let (name, variant, share, error) = (name.to_string(), None, None, None);
-        let row = Measurement { name, variant, time, work, limit, share, error };
+        let row = Measurement { name: name.to_string(), time, work, limit, share: None, error: None };
         self.peaks[usize::from(limit == Limit::Memory)] = Some(row.rate());
         (self.each)(row);
     }
@@ -81,8 +80,7 @@ impl Bench<'_> {
         } else {
             (Limit::Arithmetic, 2.0 * (m * n * k) as f64)
         };
-        let family = (!few).then(|| self.linear_family());
-        self.measure(Case { name: &name, family, limit, work }, &sample, || linear(x.clone(), &layer, act)).await
+        self.measure(Case { name: &name, limit, work }, &sample, || linear(x.clone(), &layer, act)).await
     }
 
     async fn gated(&mut self, m: usize, n: usize, k: usize) -> Result<(), GpuError> {
@@ -98,8 +96,7 @@ impl Bench<'_> {
         for (i, value) in sample.expected.iter_mut().enumerate() {
             *value = r[i / across * n + sample.columns[i % across]] + *value * g[i % across];
         }
-        let family = Some(self.linear_family());
-        let case = Case { name: &name, family, limit: Limit::Arithmetic, work: 2.0 * (m * n * k) as f64 };
+        let case = Case { name: &name, limit: Limit::Arithmetic, work: 2.0 * (m * n * k) as f64 };
         let call = || linear_residual(x.clone(), &layer, residual.clone(), Some((&gate, &groups)));
         self.measure(case, &sample, call).await
     }
@@ -130,8 +127,7 @@ impl Bench<'_> {
             }
         }
         let sample = Sample { rows, columns, expected };
-        let family = self.attention_family();
-        let case = Case { name: &name, family, limit: Limit::Arithmetic, work: 4.0 * (q * k * heads * dim) as f64 };
+        let case = Case { name: &name, limit: Limit::Arithmetic, work: 4.0 * (q * k * heads * dim) as f64 };
         let call = || attention(x.clone(), y.clone(), z.clone(), &qg, &kg).reshape([q, heads * dim]);
         self.measure(case, &sample, call).await
     }
@@ -155,7 +151,7 @@ impl Bench<'_> {
         }
         let sample = Sample { rows: places, columns, expected };
         let work = (2 * rows * width * x.dtype().size()) as f64;
-        let case = Case { name: &name, family: None, limit: Limit::Memory, work };
+        let case = Case { name: &name, limit: Limit::Memory, work };
         self.measure(case, &sample, || layer_norm_modulate(x.clone(), &scale, &shift, &groups, 1e-6)).await
     }
 
@@ -177,7 +173,7 @@ impl Bench<'_> {
         }
         let sample = Sample { rows: places, columns, expected };
         let work = (2 * rows * heads * dim * x.dtype().size()) as f64;
-        let case = Case { name: &name, family: None, limit: Limit::Memory, work };
+        let case = Case { name: &name, limit: Limit::Memory, work };
         self.measure(case, &sample, || rms_norm_heads(x.clone(), &gamma).reshape([rows, heads * dim])).await
     }
 
@@ -226,8 +222,7 @@ impl Bench<'_> {
         let sample = Sample { rows, columns, expected };
         // Operations on voxels that are there; the kernel also multiplies the missing ones' zeros.
         let work = 2.0 * (present * inputs * outputs) as f64;
-        let family = Some(self.linear_family()).filter(|family| *family == wgsl::tuning::Family::MatrixLinear);
-        let case = Case { name: &name, family, limit: Limit::Arithmetic, work };
+        let case = Case { name: &name, limit: Limit::Arithmetic, work };
         self.measure(case, &sample, || conv3_sparse(x.clone(), &layer, neighbours)).await
     }
 
@@ -255,8 +250,7 @@ impl Bench<'_> {
         let sample = Sample { rows, columns: (at..heads * dim).collect(), expected };
         let scores: usize = (0..windows.groups().len()).map(|g| windows.groups().range(g).len().pow(2)).sum();
         let work = 4.0 * (scores * heads * dim) as f64;
-        let family = self.attention_family();
-        let case = Case { name: &name, family, limit: Limit::Arithmetic, work };
+        let case = Case { name: &name, limit: Limit::Arithmetic, work };
         let call = || windowed_attention(x.clone(), y.clone(), z.clone(), &windows).reshape([count, heads * dim]);
         self.measure(case, &sample, call).await
     }

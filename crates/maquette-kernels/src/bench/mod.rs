@@ -12,9 +12,8 @@ mod check;
 use std::time::Duration;
 
 use burn::tensor::{DType, Device, Distribution, Tensor};
-use maquette_gpu::{Gpu, GpuError, Tier};
+use maquette_gpu::{Gpu, GpuError};
 
-use crate::wgsl::tuning::{Family, force};
 use check::Sample;
 
 /// What to measure.
@@ -24,8 +23,6 @@ pub struct Options {
     pub dtype: DType,
     /// The networks' own sizes, for a real GPU; otherwise a sixteenth of them, for software adapters.
     pub full: bool,
-    /// Also every form that a kernel has on the tier, not only the one that is chosen.
-    pub variants: bool,
     /// Only cases whose name contains one of these; all where there are none.
     pub only: Vec<String>,
 }
@@ -54,8 +51,6 @@ impl Limit {
 pub struct Measurement {
     /// What was measured.
     pub name: String,
-    /// The form that was forced, or nothing for the one that is chosen by itself.
-    pub variant: Option<&'static str>,
     /// Time of one call.
     pub time: Duration,
     /// Operations or bytes a call.
@@ -75,10 +70,9 @@ impl Measurement {
     }
 }
 
-/// A case: its name, the kernel's forms, and what it has to do at least.
+/// A case: its name, and what it has to do at least.
 struct Case<'a> {
     name: &'a str,
-    family: Option<Family>,
     limit: Limit,
     work: f64,
 }
@@ -134,39 +128,14 @@ impl Bench<'_> {
         Ok(times[REGIONS / 2].max(Duration::from_nanos(1)))
     }
 
-    /// Measures a call with every form asked for and compares its result, `[rows, columns]`, with a sample.
+    /// Measures a call and compares its result, `[rows, columns]`, with a sample.
     async fn measure(&mut self, case: Case<'_>, sample: &Sample, call: impl Fn() -> Tensor<2>) -> Result<(), GpuError> {
-        let mut forms = vec![None];
-        if let Some(family) = case.family.filter(|_| self.options.variants) {
-            forms.extend(family.forms().into_iter().map(Some));
-        }
-        for variant in forms {
-            if let Some(family) = case.family {
-                force(family, variant);
-            }
-            let timed = self.time(&call).await;
-            let error = sample.error(call()).await;
-            if let Some(family) = case.family {
-                force(family, None);
-            }
-            let peak = self.peaks[usize::from(case.limit == Limit::Memory)];
-            let time = timed?;
-            let share = peak.map(|peak| case.work / time.as_secs_f64() / peak);
-            let (name, work, limit) = (case.name.to_string(), case.work, case.limit);
-            (self.each)(Measurement { name, variant, time, work, limit, share, error: Some(error) });
-        }
+        let time = self.time(&call).await?;
+        let error = Some(sample.error(call()).await);
+        let Case { name, limit, work } = case;
+        let share = self.peaks[usize::from(limit == Limit::Memory)].map(|peak| work / time.as_secs_f64() / peak);
+        (self.each)(Measurement { name: name.to_string(), time, work, limit, share, error });
         Ok(())
-    }
-
-    /// The forms that this tier and element type choose among for linear layers.
-    fn linear_family(&self) -> Family {
-        let matrix = self.gpu.capabilities().tier == Tier::Matrix && self.options.dtype == DType::F16;
-        if matrix { Family::MatrixLinear } else { Family::PlainLinear }
-    }
-
-    fn attention_family(&self) -> Option<Family> {
-        let matrix = self.gpu.capabilities().tier == Tier::Matrix && self.options.dtype == DType::F16;
-        matrix.then_some(Family::MatrixAttention)
     }
 }
 
@@ -193,7 +162,7 @@ impl std::fmt::Display for Measurement {
             Limit::Arithmetic => (1e12, "TFLOP/s"),
             Limit::Memory => (1e9, "GB/s"),
         };
-        let name = self.variant.map_or_else(|| self.name.clone(), |variant| format!("{} [{variant}]", self.name));
+        let name = &self.name;
         let share = self.share.map_or_else(|| "–".to_string(), |share| format!("{:.0} %", share * 100.0));
         let error = self.error.map_or_else(|| "–".to_string(), |error| format!("{error:.1e}"));
         let rate = format!("{:.1} {unit}", self.rate() / scale);

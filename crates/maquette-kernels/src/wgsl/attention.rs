@@ -2,37 +2,24 @@
 
 use burn::tensor::Tensor;
 
-use super::{
-    cube, element, empty, gpu, launch, matrix_kernels, permutation, tensor,
-    tuning::{self, Family},
-};
+use super::{cube, element, empty, gpu, launch, matrix_kernels, permutation, tensor};
 use crate::RowGroups;
 
 /// Largest head dim with a kernel.
 const MAX_DIM: usize = 128;
-/// Forms of the matrix body (`attention/flash_coop.wgsl`): parameter, queries of a workgroup, head dims.
-pub(super) const MATRIX_FORMS: [(&str, usize, [usize; 2]); 9] = [
-    ("keys64", 128, [32, 64]),
-    ("single64", 64, [32, 64]),
-    ("single64l", 64, [32, 64]),
-    ("keys32", 128, [32, 128]),
-    ("single32", 64, [32, 128]),
-    ("single32l", 64, [32, 128]),
-    ("eight", 128, [64, 128]),
-    ("eightl", 128, [64, 128]),
-    ("pair", 32, [32, 128]),
-];
+/// Keys below which eight subgroups that share a key tile are slower than four with two blocks of queries each.
+const MANY_KEYS: usize = 2048;
 
-fn matrix_form(rows: usize, dim: usize) -> (&'static str, usize) {
+/// The form of the matrix body (`attention/flash_coop.wgsl`) and the queries of a workgroup, for groups of so many queries and
+/// keys: what was fastest on the card (`docs/performance.md`).
+fn matrix_form(queries: usize, keys: usize, dim: usize) -> (&'static str, usize) {
     // Short groups (windows) would leave most of a big tile empty.
-    let best = match (rows >= 96, dim > 32) {
-        (true, true) => "eight",
-        (true, false) => "keys64",
-        (false, _) => "pair",
-    };
-    let name = tuning::forced(Family::MatrixAttention).unwrap_or(best);
-    let form = MATRIX_FORMS.into_iter().find(|form| form.0 == name && (form.2[0]..=form.2[1]).contains(&dim));
-    form.map_or(("pair", 32), |form| (form.0, form.1))
+    match dim {
+        _ if queries < 96 => ("pair", 32),
+        32 => ("keys64", 128),
+        64 if keys < MANY_KEYS => ("keys32", 128),
+        _ => ("eight", 128),
+    }
 }
 
 /// Queries that a workgroup takes without matrix units.
@@ -69,7 +56,8 @@ pub(crate) fn attention(
     };
     let vec = if whole { "4" } else { "1" };
     let (permutation, queries) = if whole && t == "f16" && matrix_kernels(&capabilities) {
-        let (form, queries) = matrix_form(rows / q_groups.len().max(1), dim);
+        let groups = q_groups.len().max(1);
+        let (form, queries) = matrix_form(rows / groups, k_groups.rows() / groups, dim);
         (permutation("attention_coop", &[("D", padded), ("CFG", form)])?, queries)
     } else {
         (permutation("attention_simt", &[("T", t), ("D", padded), ("VEC", vec)])?, QUERIES)

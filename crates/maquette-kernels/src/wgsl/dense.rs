@@ -5,10 +5,7 @@ use burn_cubecl::{CubeBackend, kernel::into_contiguous, tensor::CubeTensor};
 use maquette_gpu::Capabilities;
 use maquette_shaders::Permutation;
 
-use super::{
-    cube, cube_as, element, empty, gpu, group_words, launch, matrix_kernels, permutation, tensor,
-    tuning::{self, Family},
-};
+use super::{cube, cube_as, element, empty, gpu, group_words, launch, matrix_kernels, permutation, tensor};
 use crate::{Activation, Linear, PackedLinear, Packing, RowGroups};
 
 /// What follows the sum: the `EPI` parameter and its tensors in binding order.
@@ -275,34 +272,28 @@ impl Problem<'_> {
         }
         let gather = self.gather();
         let conv = gather != "no";
-        if conv && !inputs.is_multiple_of(64) {
+        if conv && !inputs.is_multiple_of(MATRIX_DEPTH) {
             return None;
         }
-        let (name, [high, wide, deep]) = matrix_tile(m, n);
-        let tail = if k.is_multiple_of(deep) { "0" } else { "1" };
+        let (tile, edge) = if enough_tiles(m, n) { ("128", 128) } else { ("64", 64) };
+        let tail = if k.is_multiple_of(MATRIX_DEPTH) { "0" } else { "1" };
         let kernel = if conv { "conv3_coop" } else { "linear_coop" };
         let values =
-            [("CFG", name), ("W", self.stored()), ("EPI", self.epilogue.name), ("TAIL", tail), ("GATHER", gather)];
-        Some((permutation(kernel, &values)?, [high, wide]))
+            [("TILE", tile), ("W", self.stored()), ("EPI", self.epilogue.name), ("TAIL", tail), ("GATHER", gather)];
+        Some((permutation(kernel, &values)?, [edge, edge]))
     }
 
     fn simt(&self, inputs: usize) -> Option<(&'static Permutation, [usize; 2])> {
         let [m, n, k] = self.size;
         let vec = inputs.is_multiple_of(4) && n.is_multiple_of(4);
-        // Big tiles reuse more, small ones keep more of the device busy.
-        let big = vec && m.div_ceil(128) * n.div_ceil(128) >= ENOUGH_TILES;
-        let forms =
-            matches!(self.taps, Taps::None) && k.is_multiple_of(PLAIN_DEPTH) && matches!(self.storage, Storage::Plain);
-        let (tile, edge) = match tuning::forced(Family::PlainLinear) {
-            _ if !big => ("32", 32),
-            Some(form) if forms => (form, 128),
-            _ => ("128", 128),
-        };
+        let (tile, edge) = if vec && enough_tiles(m, n) { ("128", 128) } else { ("32", 32) };
+        let tail = if edge == 128 && k.is_multiple_of(PLAIN_DEPTH) { "0" } else { "1" };
         let values = [
             ("T", if self.x.dtype == DType::F16 { "f16" } else { "f32" }),
             ("W", self.stored()),
             ("VEC", if vec { "4" } else { "1" }),
             ("TILE", tile),
+            ("TAIL", tail),
             ("EPI", self.epilogue.name),
             ("GATHER", self.gather()),
         ];
@@ -311,36 +302,17 @@ impl Problem<'_> {
     }
 }
 
-/// Tiles below which smaller ones are better.
-const ENOUGH_TILES: usize = 64;
 /// Rows below which matrix tiles would be mostly padding.
 const MIN_MATRIX_ROWS: usize = 16;
 /// Rows up to which reading the weights is the work.
 const FEW_ROWS: usize = 4;
-
-/// Tiles of the matrix body (`dense/linear_coop.wgsl`): parameter, rows, columns, elements of the sums at a time.
-pub(super) const MATRIX_TILES: [(&str, [usize; 3]); 11] = [
-    ("deep", [128, 128, 64]),
-    ("wide", [128, 128, 32]),
-    ("lean32", [128, 128, 32]),
-    ("lean64", [128, 128, 64]),
-    ("double", [128, 128, 32]),
-    ("square", [128, 128, 32]),
-    ("square0", [128, 128, 32]),
-    ("large", [128, 256, 32]),
-    ("half", [64, 128, 32]),
-    ("tall", [128, 64, 32]),
-    ("small", [64, 64, 64]),
-];
-/// Forms of the 128×128 tile without matrix units.
-pub(super) const PLAIN_TILES: [&str; 5] = ["128", "flat8", "flat16", "long4", "long8"];
-/// Multiple that the sums' length has to have for all but the first of them.
+/// Elements of the sums that a tile takes at a time on matrix units, and without.
+const MATRIX_DEPTH: usize = 64;
 const PLAIN_DEPTH: usize = 16;
 
-fn matrix_tile(m: usize, n: usize) -> (&'static str, [usize; 3]) {
-    let many = m.div_ceil(128) * n.div_ceil(128) >= ENOUGH_TILES;
-    let name = tuning::forced(Family::MatrixLinear).unwrap_or(if many { "deep" } else { "small" });
-    MATRIX_TILES.into_iter().find(|tile| tile.0 == name).unwrap_or(MATRIX_TILES[0])
+/// Whether 128×128 tiles are enough to keep a device busy: they reuse more than smaller ones.
+fn enough_tiles(m: usize, n: usize) -> bool {
+    m.div_ceil(128) * n.div_ceil(128) >= 64
 }
 
 /// The body for a few rows, its permutation and the rows and columns of a workgroup.

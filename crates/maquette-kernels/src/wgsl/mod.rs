@@ -9,7 +9,6 @@ mod dense;
 pub(crate) mod move_rows;
 mod norm;
 pub(crate) mod peak;
-pub(crate) mod tuning;
 
 use std::sync::Arc;
 

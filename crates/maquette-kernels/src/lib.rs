@@ -20,6 +20,7 @@ pub mod mesh_raster;
 pub mod neighbours;
 pub mod norm;
 pub mod packed;
+pub mod random_shapes;
 pub mod resample;
 pub mod rows;
 pub mod scan;
@@ -37,8 +38,9 @@ pub use linear::{Activation, Linear, activate, linear, linear_qkv, linear_residu
 pub use neighbours::NeighbourMap;
 pub use norm::{group_norm, layer_norm, layer_norm_modulate, rms_norm_heads, softmax};
 pub use packed::{PackedLinear, Packing, linear_packed, linear_packed_qkv, linear_packed_residual};
+pub use random_shapes::random_shapes;
 pub use resample::{Coarsening, downsample, subdivide, upsample};
-pub use rows::{RowGroups, gather_rows, scatter_rows};
+pub use rows::{RowGroups, contiguous, gather_rows, scatter_rows};
 pub use selfcheck::{CheckLine, selfcheck};
 pub use voxels::Voxels;
 pub use windows::{Windows, windowed_attention};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::{
-    RowGroups, Voxels,
+    RowGroups, Voxels, gather_rows,
     linear::in_f32,
     voxels::{DeviceCache, upload},
 };
@@ -94,7 +94,7 @@ pub fn downsample(x: Tensor<2>, to: &Coarsening) -> Tensor<2> {
         let mut sum = Tensor::zeros([coarse, channels], (&device, DType::F32));
         for child in 0..8 {
             let rows = children.clone().slice([child..child + 1, 0..coarse]).reshape([coarse]);
-            sum = sum + padded.clone().select(0, rows);
+            sum = sum + gather_rows(padded.clone(), rows);
         }
         sum / (counts + 1.0)
     })
@@ -104,7 +104,7 @@ pub fn downsample(x: Tensor<2>, to: &Coarsening) -> Tensor<2> {
 /// order, every voxel taking its parent's row.
 pub fn upsample(x: Tensor<2>, from: &Coarsening) -> Tensor<2> {
     let device = x.device();
-    x.select(0, from.device_parents(&device))
+    gather_rows(x, from.device_parents(&device))
 }
 
 /// Features of [`Voxels::subdivided`]: every row eight times, `[N, C]` → `[8N, C]`.

@@ -75,6 +75,15 @@ impl RowGroups {
     }
 }
 
+/// The same values in memory of their own, row after row. Our kernels read nothing else: a part of a tensor's columns would be
+/// copied by every call that takes it, so what is used often is copied once.
+pub fn contiguous<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    match wgsl::gpu(&x).and_then(|_| wgsl::cube(&x)) {
+        Some(copy) => wgsl::tensor(copy),
+        None => x,
+    }
+}
+
 /// `y[i] = x[index[i]]`: `x [rows, C]`, `index [M]` (each inside `0..rows`) → `[M, C]`.
 pub fn gather_rows(x: Tensor<2>, index: Tensor<1, Int>) -> Tensor<2> {
     match wgsl::move_rows::gather(&x, &index) {

@@ -37,23 +37,23 @@ fn numbers(seed: u32, count: usize) -> Vec<f32> {
 }
 
 /// Makes inputs on one device.
-struct Inputs<'a> {
-    device: &'a Device,
-    dtype: DType,
+pub(crate) struct Inputs<'a> {
+    pub(crate) device: &'a Device,
+    pub(crate) dtype: DType,
     /// Inputs are rounded to this first, so that both sides start from the same numbers.
-    rounding: DType,
+    pub(crate) rounding: DType,
 }
 
 impl Inputs<'_> {
-    fn floats<const D: usize>(&self, seed: u32, shape: [usize; D]) -> Tensor<D> {
+    pub(crate) fn floats<const D: usize>(&self, seed: u32, shape: [usize; D]) -> Tensor<D> {
         self.scaled(1.0, seed, shape, self.dtype)
     }
 
-    fn wide<const D: usize>(&self, seed: u32, shape: [usize; D]) -> Tensor<D> {
+    pub(crate) fn wide<const D: usize>(&self, seed: u32, shape: [usize; D]) -> Tensor<D> {
         self.scaled(3.0, seed, shape, self.dtype)
     }
 
-    fn exact<const D: usize>(&self, seed: u32, shape: [usize; D], dtype: DType) -> Tensor<D> {
+    pub(crate) fn exact<const D: usize>(&self, seed: u32, shape: [usize; D], dtype: DType) -> Tensor<D> {
         self.scaled(1.0, seed, shape, dtype)
     }
 
@@ -68,19 +68,19 @@ impl Inputs<'_> {
         Tensor::<D>::from_data(TensorData::new(values, shape), self.device).cast(dtype)
     }
 
-    fn words(&self, values: Vec<i32>) -> Tensor<1, Int> {
+    pub(crate) fn words(&self, values: Vec<i32>) -> Tensor<1, Int> {
         let shape = [values.len()];
         Tensor::from_data(TensorData::new(values, shape), (self.device, DType::I32))
     }
 
-    fn layer(&self, seed: u32, outputs: usize, inputs: usize) -> Linear {
+    pub(crate) fn layer(&self, seed: u32, outputs: usize, inputs: usize) -> Linear {
         Linear { weight: self.floats(seed, [outputs, inputs]), bias: Some(self.floats(seed + 1, [outputs])) }
     }
 }
 
 type Case = (&'static str, fn(&Inputs) -> Tensor<1>);
 
-fn flat<const D: usize>(x: Tensor<D>) -> Tensor<1> {
+pub(crate) fn flat<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     let count: usize = x.dims().iter().product();
     x.reshape([count])
 }
@@ -181,7 +181,7 @@ const CASES: &[Case] = &[
 ];
 
 /// A layer of 24 outputs and 64 inputs with random levels and the scale 1/64.
-fn packed(inputs: &Inputs, packing: Packing) -> PackedLinear {
+pub(crate) fn packed(inputs: &Inputs, packing: Packing) -> PackedLinear {
     let (count, shares) = match packing {
         Packing::Int8 => (24 * 64 / 4, 24),
         Packing::Int4 { group } => (24 * 64 / 8, 24 * 64 / group),
@@ -198,11 +198,11 @@ fn packed(inputs: &Inputs, packing: Packing) -> PackedLinear {
     }
 }
 
-async fn read(x: Tensor<1>) -> Option<Vec<f32>> {
+pub(crate) async fn read(x: Tensor<1>) -> Option<Vec<f32>> {
     x.cast(DType::F32).into_data_async().await.ok()?.try_to_vec::<f32>().ok()
 }
 
-fn relative(a: &[f32], b: &[f32]) -> f64 {
+pub(crate) fn relative(a: &[f32], b: &[f32]) -> f64 {
     if a.len() != b.len() || a.iter().any(|v| v.is_nan()) {
         return f64::INFINITY;
     }

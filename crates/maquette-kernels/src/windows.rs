@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Int, Tensor};
 
 use crate::{
-    RowGroups, attention,
+    RowGroups, attention, gather_rows,
     voxels::{DeviceCache, upload},
 };
 
@@ -83,11 +83,11 @@ impl Windows {
 
 /// Full attention inside each window: `q`, `k`, `v` `[voxels, H, D]` in voxel order → `[voxels, H, D]`.
 pub fn windowed_attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, windows: &Windows) -> Tensor<3> {
-    let device = q.device();
-    let order = windows.order(&device);
-    let gather = |x: Tensor<3>| x.select(0, order.clone());
-    let y = attention(gather(q), gather(k), gather(v), windows.groups(), windows.groups());
-    y.select(0, windows.inverse(&device))
+    let (device, size) = (q.device(), q.dims());
+    let [rows, heads, dim] = size;
+    let gather = |x: Tensor<3>, index| gather_rows(x.reshape([rows, heads * dim]), index).reshape(size);
+    let [q, k, v] = [q, k, v].map(|x| gather(x, windows.order(&device)));
+    gather(attention(q, k, v, windows.groups(), windows.groups()), windows.inverse(&device))
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! The kernels on the browser's own compiler and device.
 
 use maquette_gpu::{AdapterChoice, Gpu, OpenOptions};
-use maquette_kernels::selfcheck;
+use maquette_kernels::{random_shapes, selfcheck};
 
 use crate::Check;
+
+/// Random shapes of each kernel.
+const SHAPES: usize = 200;
 
 pub(crate) async fn checks() -> Vec<Check> {
     let gpu = match Gpu::open(&AdapterChoice::default(), OpenOptions::default()).await {
@@ -11,7 +14,9 @@ pub(crate) async fn checks() -> Vec<Check> {
         Err(error) => return vec![Check::new("a device for the kernels", Err(error.to_string()))],
     };
     let mut checks = Vec::new();
-    for line in selfcheck(gpu.device()).await {
+    let mut lines = selfcheck(gpu.device()).await;
+    lines.extend(random_shapes(gpu.device(), SHAPES).await);
+    for line in lines {
         let detail = format!("error {:.1e}, at most {:.1e}", line.error, line.bound);
         checks.push(Check::new(line.name, if line.ok { Ok(detail) } else { Err(detail) }));
     }

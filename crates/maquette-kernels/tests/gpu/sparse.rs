@@ -319,3 +319,12 @@ fn the_self_check_passes_on_every_device() {
         assert!(lines.len() > 20 && failed.is_empty(), "{tier}: {failed:#?}");
     }
 }
+
+#[test]
+fn kernels_on_random_shapes_equal_their_definitions_as_browsers_check_it() {
+    for (tier, device, _) in devices() {
+        let lines = pollster::block_on(maquette_kernels::random_shapes(&device, 12));
+        let failed: Vec<_> = lines.iter().filter(|line| !line.ok).collect();
+        assert!(lines.len() > 10 && failed.is_empty(), "{tier}: {failed:#?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Multi-head self and cross attention.
 
 use burn::tensor::{Device, FloatDType, Tensor};
-use maquette_kernels::{Activation, RowGroups, Windows, attention, rms_norm_heads, windowed_attention};
+use maquette_kernels::{Activation, RowGroups, Windows, attention, contiguous, rms_norm_heads, windowed_attention};
 
 use super::BlockLinear;
 use crate::{Result, loading::Scope};
@@ -134,7 +134,8 @@ impl CrossAttention {
         let kv = self.to_kv.forward(tokens, Activation::None);
         let dim = kv.dims()[1] / (2 * self.heads);
         let kv = kv.reshape([rows, 2 * self.heads, dim]);
-        let part = |i: usize| kv.clone().slice([0..rows, i * self.heads..(i + 1) * self.heads, 0..dim]);
+        // Every step of a sampler reads them.
+        let part = |i: usize| contiguous(kv.clone().slice([0..rows, i * self.heads..(i + 1) * self.heads, 0..dim]));
         CrossContext::Tokens {
             k: normed(part(0), self.rms_norms.as_ref().map(|(_, k)| k)),
             v: part(1),

@@ -335,9 +335,6 @@ pub struct BenchKernels {
     /// Numbers in activations and weights; default: f16 where the adapter has it
     #[arg(long, value_enum)]
     pub precision: Option<DtypeArg>,
-    /// Also every form that a kernel has on the tier
-    #[arg(long)]
-    pub variants: bool,
     /// Only kernels whose line contains this; may be repeated
     #[arg(long, value_name = "TEXT")]
     pub only: Vec<String>,
@@ -349,11 +346,38 @@ pub struct BenchKernels {
     pub json: bool,
 }
 
+/// `bench networks`.
+#[derive(Debug, Args)]
+pub struct BenchNetworks {
+    /// Model name or folder; default: networks of the published sizes with random weights
+    #[arg(long, value_name = "NAME|FOLDER")]
+    pub model: Option<String>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Numbers in the networks
+    #[arg(long, value_enum, default_value_t = PrecisionArg::Auto)]
+    pub precision: PrecisionArg,
+    /// Tokens of the sparse transformer block
+    #[arg(long, default_value_t = 5000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=262_144))]
+    pub tokens: u32,
+    /// Voxels of the latent flow and the decoders
+    #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=262_144))]
+    pub voxels: u32,
+    /// Only lines whose label contains this; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub only: Vec<String>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What `bench` measures.
 #[derive(Debug, Subcommand)]
 pub enum BenchAction {
     /// Time and check each kernel, beside what the device reaches at most
     Kernels(BenchKernels),
+    /// Time each network and its parts without loading: the device, the host's enqueueing, and both together
+    Networks(BenchNetworks),
 }
 
 /// `bench`.
@@ -370,9 +394,12 @@ pub struct Bench {
     /// Picture with a transparent background; default: a drawn one
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<PathBuf>,
-    /// Repetitions; the fastest counts
-    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// Repetitions; the fastest counts. From eleven on, memory after the tenth and the last is shown
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: u32,
+    /// Only the networks' stages, without surface, unwrapping and texture
+    #[arg(long)]
+    pub networks_only: bool,
     /// Steps of both samplers
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub steps: u32,

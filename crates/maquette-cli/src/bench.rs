@@ -1,24 +1,26 @@
-//! `maquette bench`: how long the stages take here, or each kernel.
+//! `maquette bench`: how long the stages take here, or each kernel, or each network.
 
 use std::sync::{Arc, Mutex};
 
 use burn::tensor::DType;
+use maquette::bench::{self, NetworkOptions, NetworkTime, PublishedSizes};
 use maquette::maquette_image::{Rgba, encode_png};
 use maquette::maquette_kernels::bench as kernels;
 use maquette::{
-    CancelToken, Control, Cutout, CutoutOptions, Event, GenerateOptions, PipelineOptions, Residency, Sampling, Stage,
-    SurfaceOptions, TrellisImageTo3d, build_asset_on, files,
+    CancelToken, Control, Cutout, CutoutOptions, Event, GenerateOptions, ModelSource, PipelineOptions, Residency,
+    Sampling, Stage, SurfaceOptions, TrellisImageTo3d, build_asset_on, files,
 };
-use maquette_gpu::{AdapterKind, Gpu, OpenOptions};
+use maquette_gpu::{AdapterKind, Bytes, Gpu, MemoryUse, OpenOptions};
 use serde_json::{Map, Value, json};
 
-use crate::args::{Bench, BenchAction, BenchKernels, DtypeArg};
+use crate::args::{Bench, BenchAction, BenchKernels, BenchNetworks, DtypeArg};
 use crate::report::{self, Failure};
 use crate::{device, places};
 
 pub fn run(args: &Bench) -> Result<(), Failure> {
     match &args.action {
         Some(BenchAction::Kernels(args)) => run_kernels(args),
+        Some(BenchAction::Networks(args)) => run_networks(args),
         None => run_stages(args),
     }
 }
@@ -38,14 +40,14 @@ fn run_kernels(args: &BenchKernels) -> Result<(), Failure> {
         Some(DtypeArg::F16) | None => DType::F16,
     };
     let full = !args.small && facts.kind != AdapterKind::Software;
-    let options = kernels::Options { dtype, full, variants: args.variants, only: args.only.clone() };
+    let options = kernels::Options { dtype, full, only: args.only.clone() };
     let precision = format!("{dtype:?}").to_lowercase();
     if args.json {
         let mut rows = Vec::new();
         pollster::block_on(kernels::kernels(&gpu, &options, &mut |row| rows.push(row)))?;
         let line = |row: &kernels::Measurement| {
             let (limit, seconds) = (row.limit.unit(), row.time.as_secs_f64());
-            json!({"kernel": row.name, "variant": row.variant, "seconds": seconds, "rate": row.rate(), "unit": limit,
+            json!({"kernel": row.name, "seconds": seconds, "rate": row.rate(), "unit": limit,
                 "share": row.share, "error": row.error})
         };
         let lines: Vec<Value> = rows.iter().map(line).collect();
@@ -65,6 +67,78 @@ fn run_kernels(args: &BenchKernels) -> Result<(), Failure> {
     printed
 }
 
+fn run_networks(args: &BenchNetworks) -> Result<(), Failure> {
+    let model: Arc<dyn ModelSource> = match &args.model {
+        Some(name) => places::model(Some(name))?.0,
+        None => Arc::new(PublishedSizes::new()?),
+    };
+    let (gpu, _) = device::open(&args.device)?;
+    let precision = device::precision(args.precision, &gpu, &*model)?;
+    let (tokens, voxels, only) = (args.tokens as usize, args.voxels as usize, args.only.clone());
+    let options = NetworkOptions { precision, tokens, voxels, only };
+    let facts = gpu.capabilities();
+    let (name, precision) = (model.name(), format!("{precision:?}").to_lowercase());
+    let mut lines = Vec::new();
+    let mut printed = Ok(());
+    if !args.json {
+        let head = format!("{name} on {} ({}), tier {}, {precision}", facts.name, facts.driver, facts.tier);
+        report::print(&format!("{head}\n{:<68} {:>10} {:>10} {:>10}\n", "network", "device ms", "host ms", "in all"))?;
+    }
+    let mut each = |time: NetworkTime| {
+        let seconds = [time.device, time.host, time.whole].map(|time| time.as_secs_f64());
+        if args.json {
+            lines.push(json!({"network": time.name, "device_seconds": seconds[0], "host_seconds": seconds[1],
+                "seconds": seconds[2]}));
+        } else if printed.is_ok() {
+            let [device, host, whole] = seconds.map(|seconds| seconds * 1e3);
+            printed = report::print(&format!("{:<68} {device:>10.3} {host:>10.3} {whole:>10.3}\n", time.name));
+        }
+    };
+    pollster::block_on(bench::networks(&gpu, &*model, &options, &mut each))?;
+    printed?;
+    if args.json {
+        let value = json!({"model": name, "adapter": facts.name, "driver": facts.driver, "tier": facts.tier.name(),
+            "precision": precision, "networks": lines});
+        report::print(&format!("{value}\n"))?;
+    }
+    Ok(())
+}
+
+/// Runs before memory is taken for level: pools have grown and pipelines are there.
+const SETTLED: u32 = 10;
+
+/// What the device's memory and the process hold between two runs.
+struct Held {
+    gpu: MemoryUse,
+    /// Resident bytes of the process, where the system tells.
+    process: Option<u64>,
+}
+
+impl Held {
+    fn now(gpu: &Gpu) -> Result<Self, Failure> {
+        pollster::block_on(gpu.finish())?;
+        Ok(Self { gpu: gpu.memory()?, process: resident() })
+    }
+
+    fn json(&self) -> Value {
+        let Self { gpu, process } = self;
+        json!({"in_use": gpu.in_use, "allocations": gpu.allocations, "reserved": gpu.reserved, "driver": gpu.driver,
+            "resident": process})
+    }
+
+    fn line(&self, run: u32) -> String {
+        let process = self.process.map(|bytes| format!(", {} resident", Bytes(bytes))).unwrap_or_default();
+        format!("  after run {run}: {} in {} allocations{process}\n", self.gpu, self.gpu.allocations)
+    }
+}
+
+/// Resident bytes of this process; Linux tells them in a file.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
 fn run_stages(args: &Bench) -> Result<(), Failure> {
     let (model, _) = places::model(args.model.model.as_deref())?;
     let (gpu, _) = device::open(&args.device)?;
@@ -81,7 +155,8 @@ fn run_stages(args: &Bench) -> Result<(), Failure> {
     let sampling = Sampling { steps: Some(args.steps), ..Sampling::default() };
     let generate = GenerateOptions { structure: sampling, latent: sampling, ..GenerateOptions::default() };
     let best: Arc<Mutex<Vec<(Stage, f64)>>> = Arc::default();
-    for _ in 0..args.runs {
+    let mut settled = None;
+    for run in 1..=args.runs {
         let times = best.clone();
         let control = Control::new(CancelToken::default(), move |event| {
             let Event::Finished { stage, seconds, .. } = event else { return };
@@ -92,21 +167,35 @@ fn run_stages(args: &Bench) -> Result<(), Failure> {
             }
         });
         let object = pollster::block_on(pipeline.generate(std::slice::from_ref(&cutout), &generate, &control))?;
-        let surface = SurfaceOptions::default();
-        let finished = build_asset_on(pipeline.gpu(), object.mesh, Some(&object.gaussians), &surface, &control);
-        pollster::block_on(finished)?;
+        if !args.networks_only {
+            let surface = SurfaceOptions::default();
+            let finished = build_asset_on(pipeline.gpu(), object.mesh, Some(&object.gaussians), &surface, &control);
+            pollster::block_on(finished)?;
+        }
+        if run == SETTLED {
+            settled = Some(Held::now(pipeline.gpu())?);
+        }
     }
+    let held = match settled {
+        Some(settled) if args.runs > SETTLED => Some((settled, Held::now(pipeline.gpu())?)),
+        _ => None,
+    };
     let times = best.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
     let precision = format!("{precision:?}").to_lowercase();
     if args.json {
         let stages: Map<String, Value> = times.iter().map(|(s, t)| (s.name().to_owned(), (*t).into())).collect();
-        let value =
-            json!({"model": name, "tier": tier.name(), "precision": precision, "steps": args.steps, "seconds": stages});
+        let memory = held.map(|(settled, last)| json!({"settled": settled.json(), "last": last.json()}));
+        let value = json!({"model": name, "tier": tier.name(), "precision": precision, "steps": args.steps,
+            "seconds": stages, "memory": memory});
         return report::print(&format!("{value}\n"));
     }
     let mut text = format!("{name}, tier {tier}, {precision}, {} steps, best of {}\n", args.steps, args.runs);
     for (stage, seconds) in &times {
         text.push_str(&format!("  {:<10} {seconds:>9.3} s\n", stage.name()));
+    }
+    if let Some((settled, last)) = held {
+        text.push_str(&settled.line(SETTLED));
+        text.push_str(&last.line(args.runs));
     }
     report::print(&text)
 }

@@ -239,6 +239,41 @@ fn bench_times_every_stage() {
 }
 
 #[test]
+fn bench_networks_times_every_network_and_its_parts() {
+    let folder = tempdir().unwrap();
+    let mut command = maquette(folder.path());
+    command.args(["bench", "networks", "--tier", "cpu", "--tokens", "30", "--voxels", "60", "--json", "--model"]);
+    let output = run(command.arg(goldens().join("model")));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["tier"], &report["precision"]), (&"cpu".into(), &"f32".into()));
+    let lines = report["networks"].as_array().unwrap();
+    for label in [
+        "picture encoder",
+        "dense block",
+        "structure modulation",
+        "structure flow",
+        "structure decoder",
+        "tables of a voxel set",
+        "sparse block",
+        "latent modulation",
+        "latent input blocks",
+        "latent output blocks",
+        "latent flow",
+        "windowed block",
+        "Gaussian decoder",
+        "mesh decoder",
+    ] {
+        let line = lines.iter().find(|line| line["network"].as_str().unwrap().starts_with(label)).unwrap();
+        let [device, host, whole] = ["device_seconds", "host_seconds", "seconds"].map(|k| line[k].as_f64().unwrap());
+        assert!(device > 0.0 && host > 0.0 && whole >= host, "{line}");
+    }
+    let output = run(maquette(folder.path()).args(["bench", "networks", "--tier", "cpu", "--only", "nothing like it"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stdout(&output).lines().count(), 2, "{}", stdout(&output));
+}
+
+#[test]
 fn bench_kernels_times_and_checks_every_kernel_of_a_software_adapter() {
     let folder = tempdir().unwrap();
     let mut command = maquette(folder.path());

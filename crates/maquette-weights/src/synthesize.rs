@@ -2,13 +2,14 @@
 //! hand. Values are scaled so that activations keep their size: a picture made with them means nothing, but costs what a real one
 //! costs.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::manifest::Manifest;
 use crate::safetensors::write::write_whole;
-use crate::{DType, Error, Result, SafetensorsWriter, TensorInfo};
+use crate::{DType, Error, Result, SafetensorsWriter, TensorInfo, TensorSource, TensorView, nearest};
 
 /// Writes `<stem>.json` and `<stem>.safetensors` for a manifest. `progress` is told the bytes written so far.
 ///
@@ -38,15 +39,64 @@ pub fn checkpoint(manifest: &Manifest, stem: &Path, seed: u64, progress: &mut dy
     write_whole(&with(".json"), format!("{description:#}\n").as_bytes())
 }
 
+/// A checkpoint of a manifest's tensors that is never written: values are made when a tensor is asked for. A tensor repeats its
+/// first values, so that a network of a billion weights takes seconds.
+#[derive(Debug)]
+pub struct Synthetic {
+    manifest: Manifest,
+    seed: u64,
+}
+
+/// Values before a tensor repeats itself: a prime, so that no two rows are alike.
+const PERIOD: usize = 65_521;
+
+impl Synthetic {
+    /// The checkpoint.
+    pub fn new(manifest: Manifest, seed: u64) -> Self {
+        Self { manifest, seed }
+    }
+}
+
+impl TensorSource for Synthetic {
+    fn names(&self) -> Vec<&str> {
+        self.manifest.tensors.keys().map(String::as_str).collect()
+    }
+
+    fn info(&self, name: &str) -> Option<&TensorInfo> {
+        self.manifest.tensors.get(name)
+    }
+
+    fn get(&self, name: &str) -> Result<TensorView<'_>> {
+        let Some(info) = self.info(name) else {
+            return Err(Error::MissingTensor {
+                origin: self.manifest.id.clone(),
+                name: name.to_owned(),
+                nearest: nearest::nearest(name, self.names()).map(str::to_owned),
+            });
+        };
+        let mut bytes = first_values(info, self.seed, info.elements().min(PERIOD));
+        let whole = bytes.len() / info.elements().clamp(1, PERIOD) * info.elements();
+        while bytes.len() < whole {
+            bytes.extend_from_within(..bytes.len().min(whole - bytes.len()));
+        }
+        Ok(TensorView::new(info, Cow::Owned(bytes)))
+    }
+}
+
 /// Writes the `pipeline.json` that goes with the published TRELLIS image model's checkpoints under `ckpts/`.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn trellis_pipeline(folder: &Path) -> Result<()> {
+    write_whole(&folder.join("pipeline.json"), format!("{:#}\n", trellis_description()).as_bytes())
+}
+
+/// What it says.
+pub fn trellis_description() -> Value {
     let sampler = json!({"name": "FlowEulerGuidanceIntervalSampler", "args": {"sigma_min": 1e-5},
         "params": {"steps": 25, "cfg_strength": 5.0, "cfg_interval": [0.5, 1.0], "rescale_t": 3.0}});
     let models = TRELLIS.map(|(key, name)| (key.to_owned(), Value::from(format!("ckpts/{name}"))));
-    let pipeline = json!({"name": "TrellisImageTo3DPipeline", "args": {
+    json!({"name": "TrellisImageTo3DPipeline", "args": {
         "models": Value::Object(models.into_iter().collect()),
         "sparse_structure_sampler": sampler,
         "slat_sampler": sampler,
@@ -58,8 +108,7 @@ pub fn trellis_pipeline(folder: &Path) -> Result<()> {
         },
         "image_cond_model": "dinov2_vitl14_reg",
         "image_cond_checkpoint": "ckpts/dinov2_vitl14_reg"
-    }});
-    write_whole(&folder.join("pipeline.json"), format!("{pipeline:#}\n").as_bytes())
+    }})
 }
 
 /// Keys and checkpoints of the published TRELLIS image model.
@@ -94,6 +143,11 @@ fn spread(info: &TensorInfo) -> (f32, f32) {
 
 /// A tensor's bytes: uniform around the centre, a function of the seed and the tensor's name alone.
 fn values(info: &TensorInfo, seed: u64) -> Vec<u8> {
+    first_values(info, seed, info.elements())
+}
+
+/// The first `n` of them.
+fn first_values(info: &TensorInfo, seed: u64, n: usize) -> Vec<u8> {
     let (centre, half) = spread(info);
     // FNV-1a of the name, so that the values do not depend on the order of the tensors.
     let start =
@@ -106,7 +160,6 @@ fn values(info: &TensorInfo, seed: u64) -> Vec<u8> {
         let unit = ((z ^ z >> 31) >> 40) as f32 / 8_388_608.0 - 1.0;
         centre + half * unit
     };
-    let n = info.elements();
     match info.dtype {
         DType::F16 => (0..n).flat_map(|i| half::f16::from_f32(value(i)).to_le_bytes()).collect(),
         DType::BF16 => (0..n).flat_map(|i| half::bf16::from_f32(value(i)).to_le_bytes()).collect(),
@@ -148,6 +201,20 @@ mod tests {
         assert_eq!(values(&info("a.weight"), 1), values(&info("a.weight"), 1));
         assert_ne!(values(&info("a.weight"), 1), values(&info("a.weight"), 2));
         assert_ne!(values(&info("a.weight"), 1), values(&info("b.weight"), 1));
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_not_written_has_the_written_one_s_first_values() {
+        let manifest = Manifest::named("trellis/ss_dec_conv3d_16l8_fp16").unwrap();
+        let source = Synthetic::new(manifest.clone(), 3);
+        assert!(source.names().len() > 20);
+        for info in manifest.tensors.values() {
+            let view = source.get(&info.name).unwrap();
+            let expected = first_values(info, 3, info.elements().min(PERIOD));
+            assert_eq!(view.bytes().len(), info.elements() * info.dtype.size().unwrap());
+            assert!(view.bytes().starts_with(&expected), "{}", info.name);
+        }
+        assert!(matches!(source.get("middle_block.0.conv9.weight"), Err(Error::MissingTensor { .. })));
     }
 
     #[test]

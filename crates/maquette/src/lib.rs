@@ -30,6 +30,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+#[cfg(not(target_family = "wasm"))]
+pub mod bench;
 mod control;
 mod cutout;
 mod error;

@@ -1,4 +1,4 @@
-//! The class of hardware that tuning tables are keyed by.
+//! The class of hardware, for reports and for tables of measurements.
 
 use std::fmt;
 
@@ -36,7 +36,7 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// A stable name, used as a key in tuning tables on disk.
+    /// A stable name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -131,7 +131,7 @@ pub struct Capabilities {
     pub backend: &'static str,
     /// Driver name and version.
     pub driver: String,
-    /// The class that tuning tables are keyed by.
+    /// The class of hardware.
     pub architecture: Architecture,
     /// `f16` in WGSL, in storage and in arithmetic.
     pub f16: bool,

@@ -26,7 +26,7 @@ const FAST_VIEWS: BakeViews = BakeViews { count: 32, side: 512 };
 const SOLVED_VIEWS: BakeViews = BakeViews { count: 100, side: 1024 };
 /// Side of the pictures in which hidden faces are looked for.
 const VISIBILITY_SIDE: u32 = 512;
-/// How many of them the processor draws.
+/// How many of them the processor and software adapters draw.
 const FAST_VISIBILITY: u32 = 64;
 /// Pixels that the Gaussians cover less say nothing about the surface.
 const LEAST_COVER: f32 = 0.5;
@@ -55,13 +55,16 @@ pub enum Bake {
     Solve,
 }
 
+/// Whether an adapter is a graphics card, and no program that stands in for one.
+fn is_card(gpu: &Gpu) -> bool {
+    matches!(gpu.capabilities().kind, AdapterKind::Discrete | AdapterKind::Integrated | AdapterKind::Virtual)
+}
+
 impl Bake {
     /// What it means on an adapter.
     fn on(self, gpu: &Gpu) -> Self {
-        let card =
-            matches!(gpu.capabilities().kind, AdapterKind::Discrete | AdapterKind::Integrated | AdapterKind::Virtual);
         match self {
-            Self::Auto if card => Self::Solve,
+            Self::Auto if is_card(gpu) => Self::Solve,
             Self::Auto => Self::Fast,
             other => other,
         }
@@ -86,8 +89,8 @@ pub struct SurfaceOptions {
     pub texture_size: Option<u32>,
     /// Close holes.
     pub fill_holes: bool,
-    /// Views in which faces that no view sees are looked for and removed; 0 leaves them, `None` takes 64 on the processor and 256
-    /// where a device draws them.
+    /// Views in which faces that no view sees are looked for and removed; 0 leaves them, `None` takes 64, and 256
+    /// where a graphics card draws them.
     pub visibility_views: Option<u32>,
     /// How texture coordinates are made.
     pub unwrap: Unwrap,
@@ -172,7 +175,8 @@ pub async fn build_asset_on(
         _ => Ok(()),
     };
     let begun = Begun::reduce(mesh, options, control, beside(&mut drawn)).await?;
-    let seen = match options.visibility_views.unwrap_or(solve::VISIBILITY) {
+    let usual = if is_card(gpu) { solve::VISIBILITY } else { FAST_VISIBILITY };
+    let seen = match options.visibility_views.unwrap_or(usual) {
         0 => None,
         views => Some(solve::visibility(&begun.reduced.mesh, views, gpu, control).await?),
     };

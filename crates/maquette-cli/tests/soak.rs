@@ -20,7 +20,7 @@ fn memory(tier: &str, runs: &str) -> (Value, Value) {
     (report["memory"]["settled"].clone(), report["memory"]["last"].clone())
 }
 
-/// What the process may have gained: the allocator's own scatter, of which thirty runs showed less than half.
+/// What the process may have gained: the allocator scatters what it holds.
 const SCATTER: u64 = 24 << 20;
 
 fn assert_level(settled: &Value, last: &Value) {

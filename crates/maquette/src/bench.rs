@@ -10,6 +10,7 @@ use burn::tensor::{DType, Distribution, Tensor};
 use maquette_gpu::Gpu;
 use maquette_kernels::{RowGroups, Voxels};
 use maquette_models::dinov2::{DinoConfig, DinoV2};
+use maquette_models::nn::{BlockModulation, ModulatedCrossBlock};
 use maquette_models::trellis::{
     GaussianDecoder, GaussianDecoderConfig, LatentFlow, LatentFlowConfig, MeshDecoder, MeshDecoderConfig,
     StructureDecoder, StructureDecoderConfig, StructureFlow, StructureFlowConfig,
@@ -186,6 +187,21 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// One block over `[tokens, width]`, with the condition's rows in the torso's type.
+    async fn block(
+        &mut self,
+        label: &str,
+        block: &ModulatedCrossBlock,
+        modulation: &BlockModulation,
+        condition: Tensor<2>,
+        size: [usize; 2],
+    ) -> Result<()> {
+        let (x, batches) = (self.torso(size), RowGroups::single(size[0]));
+        let context = self.gpu.guard(|| block.cross_attn.context(condition, &RowGroups::single(CONDITION)))?;
+        let sizes = format!("{}×{}, {CONDITION} condition tokens", size[0], size[1]);
+        self.time(label, &sizes, || Ok(block.forward(x.clone(), modulation, &context, &batches))).await
+    }
+
     async fn encoder(&mut self) -> Result<()> {
         const LABEL: &str = "picture encoder";
         if !self.wanted(LABEL) {
@@ -218,12 +234,8 @@ impl Bench<'_> {
             gpu.guard(|| -> Result<_> { Ok((flow.condition(condition.clone())?, flow.moment(&[500.0]))) })??;
         let first = gpu.guard(|| flow.modulations().forward(&flow.t_embedder().forward(&[500.0])))?;
         if let (Some(block), Some(modulation)) = (flow.blocks().first(), first.first()) {
-            let x = self.torso([count, width]);
-            let batches = RowGroups::single(count);
             let rows = condition.reshape([CONDITION, flow.config().flow.cond_channels]).cast(flow.torso());
-            let context = gpu.guard(|| block.cross_attn.context(rows, &RowGroups::single(CONDITION)))?;
-            let sizes = format!("{count}×{width}, {CONDITION} condition tokens");
-            self.time(LABELS[0], &sizes, || Ok(block.forward(x.clone(), modulation, &context, &batches))).await?;
+            self.block(LABELS[0], block, modulation, rows, [count, width]).await?;
         }
         self.time(LABELS[1], "one step", || Ok(flow.moment(&[500.0]))).await?;
         let sizes = format!("{blocks} blocks");
@@ -284,13 +296,8 @@ impl Bench<'_> {
         let embedding = self.random([1, width], DType::F32);
         let first = gpu.guard(|| flow.modulations().forward(&embedding))?;
         if let (Some(block), Some(modulation)) = (flow.blocks().first(), first.first()) {
-            let count = self.options.tokens;
-            let x = self.torso([count, width]);
-            let batches = RowGroups::single(count);
             let rows = condition.reshape([CONDITION, flow.config().flow.cond_channels]).cast(flow.torso());
-            let context = gpu.guard(|| block.cross_attn.context(rows, &RowGroups::single(CONDITION)))?;
-            let sizes = format!("{count}×{width}, {CONDITION} condition tokens");
-            self.time(LABELS[0], &sizes, || Ok(block.forward(x.clone(), modulation, &context, &batches))).await?;
+            self.block(LABELS[0], block, modulation, rows, [self.options.tokens, width]).await?;
         }
         self.time(LABELS[1], "one step", || Ok(flow.moment(&[500.0]))).await?;
         let residuals = gpu.guard(|| flow.residual_modulation(&embedding))?;

@@ -71,7 +71,7 @@ const calls = {
   },
   async asset(options) {
     asset = await object.asset(JSON.stringify(options), tell);
-    for (const [format, settings] of [["glb"], ["mesh.ply"], ["obj"], ["stl"], ["glb", { name: "small", meshopt: true, quantize: true, textureFormat: "webp" }]]) {
+    for (const [format, settings] of [["glb"], ["mesh.ply"], ["obj"], ["stl"], ["glb", { name: "small", meshopt: true, quantize: true }], ["glb", { name: "webp", textureFormat: "webp" }]]) {
       for (const { name, bytes: file } of asset.file(format, settings && JSON.stringify(settings))) await post(`files/${name}`, file);
     }
     return { triangles: asset.triangles, health: JSON.parse(asset.health()) };

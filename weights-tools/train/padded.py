@@ -19,6 +19,11 @@ def gather_rows(x, index):
     return F.pad(x, (0, 0, 0, 1)).index_select(0, index.flatten()).view(*index.shape, x.shape[1])
 
 
+def _add_up(x):
+    """Sum over dim 1 of `x [N, T, C]` in x's type, added up in float32; the type is named since autocast would copy x into float32."""
+    return x.sum(1, dtype=torch.float32).to(x.dtype)
+
+
 class Level:
     """Voxels of one resolution: `cell [B, M]` flat index (x slowest) and `exists [B, M]`; rows are numbered through the batch."""
 
@@ -84,7 +89,7 @@ def _gather_sum(products, index):
     """`sum_t products[index[:, t], t]` for `products [N, 27, C]`; index N adds nothing."""
     count, taps, width = products.shape
     flat = (index * taps + torch.arange(taps, device=index.device, dtype=index.dtype)).clamp_max(count * taps)
-    return gather_rows(products.view(-1, width), flat).sum(1)
+    return _add_up(gather_rows(products.view(-1, width), flat))
 
 
 class _Convolution(torch.autograd.Function):
@@ -123,7 +128,7 @@ class _RaisedConvolution(torch.autograd.Function):
         come = gather_rows(grad, tables.fine.neighbours.flip(1)).flatten(1)
         fine = come @ weight.transpose(1, 2).flatten(0, 1)
         grad_weight = (gather_rows(x, tables.parent).t() @ come).unflatten(1, (27, -1)).transpose(0, 1)
-        return gather_rows(fine, tables.children).sum(1), grad_weight, None
+        return _add_up(gather_rows(fine, tables.children)), grad_weight, None
 
 
 class _Raise(torch.autograd.Function):
@@ -136,7 +141,7 @@ class _Raise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        return gather_rows(grad, ctx.tables.children).sum(1), None
+        return _add_up(gather_rows(grad, ctx.tables.children)), None
 
 
 class _Lower(torch.autograd.Function):
@@ -145,7 +150,7 @@ class _Lower(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, tables):
         ctx.tables = tables
-        return gather_rows(x, tables.children).sum(1) * tables.share.to(x.dtype)
+        return _add_up(gather_rows(x, tables.children)) * tables.share.to(x.dtype)
 
     @staticmethod
     def backward(ctx, grad):

@@ -56,6 +56,13 @@ pub fn linear(x: Tensor<2>, layer: &Linear, act: Activation) -> Tensor<2> {
 
 /// The activation alone, element by element, computed in f32.
 pub fn activate(x: Tensor<2>, act: Activation) -> Tensor<2> {
+    // Device back ends refuse some operations on nothing.
+    if act == Activation::None || x.dims().contains(&0) {
+        return x;
+    }
+    if let Some(y) = wgsl::activate(&x, act) {
+        return y;
+    }
     in_f32(x, |x| match act {
         Activation::None => x,
         Activation::GeluTanh => {

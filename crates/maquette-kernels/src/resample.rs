@@ -8,6 +8,7 @@ use crate::{
     RowGroups, Voxels, gather_rows,
     linear::in_f32,
     voxels::{DeviceCache, upload},
+    wgsl,
 };
 
 /// A voxel set at half the resolution of another, with the way between their rows. Cheap to clone.
@@ -86,6 +87,9 @@ impl Coarsening {
 /// reference averages into a buffer of zeros and counts that zero as a member; trained weights rely on it.
 pub fn downsample(x: Tensor<2>, to: &Coarsening) -> Tensor<2> {
     let device = x.device();
+    if let Some(y) = wgsl::downsample(&x, || to.device_children(&device).0) {
+        return y;
+    }
     let (children, counts) = to.device_children(&device);
     let [_, channels] = x.dims();
     let coarse = to.coarse.len();

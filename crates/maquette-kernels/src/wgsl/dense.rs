@@ -14,7 +14,8 @@ struct Epilogue {
     tensors: Vec<CubeTensor>,
 }
 
-fn activation_code(act: Activation) -> u32 {
+/// The number that shaders know an activation by (`shared/activation.wgsl`).
+pub(super) fn activation_code(act: Activation) -> u32 {
     match act {
         Activation::None => 0,
         Activation::GeluTanh => 1,

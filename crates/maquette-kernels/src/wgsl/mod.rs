@@ -4,11 +4,13 @@
 //! limit); the operator then runs its default body. A launch costs no read-back and builds its text only when the pipeline
 //! is not there yet.
 
+mod activate;
 mod attention;
 mod dense;
 pub(crate) mod move_rows;
 mod norm;
 pub(crate) mod peak;
+mod resample;
 
 use std::sync::Arc;
 
@@ -27,9 +29,11 @@ use cubecl::{
 use maquette_gpu::{Capabilities, Tier, capabilities_of};
 use maquette_shaders::{Dialect, Permutation};
 
+pub(crate) use activate::activate;
 pub(crate) use attention::attention;
 pub(crate) use dense::{conv3_dense, conv3_sparse, linear, linear_packed, linear_qkv, linear_residual};
 pub(crate) use norm::{group_norm, layer_norm, layer_norm_modulate, rms_norm_heads, softmax};
+pub(crate) use resample::downsample;
 
 use crate::RowGroups;
 
@@ -46,6 +50,11 @@ fn element(dtype: DType, capabilities: &Capabilities) -> Option<&'static str> {
         DType::F16 if capabilities.f16 => Some("f16"),
         _ => None,
     }
+}
+
+/// How many elements of a row of `width` elementwise bodies take at once, and how many such units a row has.
+fn units_of_four(width: usize) -> (&'static str, usize) {
+    if width.is_multiple_of(4) { ("4", width / 4) } else { ("1", width) }
 }
 
 /// Whether bodies on matrix units run: they take a subgroup for 32 lanes.

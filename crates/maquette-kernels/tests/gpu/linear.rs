@@ -148,3 +148,22 @@ fn large_arguments_do_not_break_activations() {
         }
     }
 }
+
+#[test]
+fn activations_by_themselves_equal_f64_for_every_size() {
+    let mut random = Random(31);
+    for (tier, device, f16) in devices() {
+        for (dtype, bound) in dtypes(f16) {
+            for _ in 0..SHAPES {
+                let shape = [random.below(70), random.pick(&[1, 3, 4, 31, 128, 260])];
+                let x = random.values(shape[0] * shape[1], 4.0, dtype);
+                let act = random.pick(&ACTIVATIONS);
+                let expected: Vec<f64> = x.iter().map(|x| activate(*x, act)).collect();
+                let y = maquette_kernels::activate(upload(&x, shape, dtype, &device), act);
+                assert_eq!((y.dims(), y.dtype()), (shape, dtype));
+                let error = relative_error(&download(y), &expected);
+                assert!(error <= allowed(&expected, dtype, bound), "{tier} {dtype:?} {act:?} {shape:?}: {error:.2e}");
+            }
+        }
+    }
+}

@@ -2,8 +2,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use maquette_kernels::{
-    Activation, Conv3, Grid, Linear, PackedLinear, Packing, RowGroups, Voxels, conv3_dense, conv3_sparse, gather_rows,
-    group_norm, linear_packed, linear_qkv, scatter_rows, softmax,
+    Activation, Conv3, Grid, Linear, PackedLinear, Packing, RowGroups, Voxels, conv3_dense, conv3_sparse, downsample,
+    gather_rows, group_norm, linear_packed, linear_qkv, scatter_rows, softmax,
 };
 
 use crate::support::*;
@@ -326,5 +326,36 @@ fn kernels_on_random_shapes_equal_their_definitions_as_browsers_check_it() {
         let lines = pollster::block_on(maquette_kernels::random_shapes(&device, 12));
         let failed: Vec<_> = lines.iter().filter(|line| !line.ok).collect();
         assert!(lines.len() > 10 && failed.is_empty(), "{tier}: {failed:#?}");
+    }
+}
+
+#[test]
+fn means_over_children_equal_f64_for_any_voxel_set() {
+    let mut random = Random(32);
+    for (tier, device, f16) in devices() {
+        for (dtype, bound) in dtypes(f16) {
+            for _ in 0..SHAPES {
+                let size = [1, 2, 3].map(|_| 1 + random.below(6));
+                let grid = Grid { batch: 1 + random.below(2), size };
+                let occupied: Vec<bool> = (0..grid.rows()).map(|_| random.below(3) > 0).collect();
+                let fine = Voxels::from_occupancy(&occupied, [grid.batch, size[0], size[1], size[2]]).expect("valid");
+                let width = random.pick(&[1, 3, 4, 7, 64, 132]);
+                let to = fine.coarsened();
+                let x = random.values(fine.len() * width, 1.0, dtype);
+                let mut sums = vec![vec![0.0; width]; to.coarse.len()];
+                let mut members = vec![1.0; to.coarse.len()];
+                for (row, &parent) in to.parents().iter().enumerate() {
+                    members[parent as usize] += 1.0;
+                    let sum = sums[parent as usize].iter_mut();
+                    sum.zip(&x[row * width..]).for_each(|(sum, x)| *sum += x);
+                }
+                let expected: Vec<f64> =
+                    sums.iter().zip(&members).flat_map(|(sum, n)| sum.iter().map(move |sum| sum / n)).collect();
+                let y = downsample(upload(&x, [fine.len(), width], dtype, &device), to);
+                assert_eq!((y.dims(), y.dtype()), ([to.coarse.len(), width], dtype));
+                let error = relative_error(&download(y), &expected);
+                assert!(error <= allowed(&expected, dtype, bound), "{tier} {dtype:?} {grid:?} {width}: {error:.2e}");
+            }
+        }
     }
 }

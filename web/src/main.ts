@@ -155,6 +155,7 @@ async function make(): Promise<void> {
   try {
     const mask = editor.mask;
     const subject = mask ? await cutout.withMask(mask) : cutout;
+    resultView.leave();
     model?.release();
     model = undefined;
     let splats: Promise<void> | undefined;
@@ -198,7 +199,7 @@ async function finish(made: Model, time: number): Promise<void> {
   const { triangles, gaussians, health } = made;
   const summary = { name: picture?.name ?? "Model", made: Date.now(), seconds: time, triangles, gaussians, health };
   show("result");
-  await resultView.show(summary, files, (view) => made.splats(view));
+  await resultView.show(summary, files, made);
   say("Your model is ready.");
   byId("result-title").scrollIntoView({ block: "nearest" });
   const thumbnail = await resultView.thumbnail(296);
@@ -228,6 +229,7 @@ function warm(): void {
 /** The engine's device or module is gone; the next call starts it anew. */
 function lost(error: MaquetteError): void {
   model = undefined;
+  resultView.leave();
   const gone = error.code === DEVICE_LOST;
   const running = document.body.dataset.state === "run" || document.body.dataset.state === "wait";
   notice({

@@ -1,8 +1,9 @@
 /** A finished model: viewer, downloads, health report. */
-import type { Health } from "maquette";
+import type { Health, Model } from "maquette";
 import { byId, count, download, el, press, seconds } from "./dom";
+import { PicturesPanel } from "./pictures";
 import type { ResultFiles, ResultSummary } from "./results-store";
-import type { DrawSplats, Mode, Viewer } from "./viewer";
+import type { Mode, Viewer } from "./viewer";
 
 const words: Record<string, string> = {
   vertices: "Vertices",
@@ -27,6 +28,7 @@ const words: Record<string, string> = {
 };
 
 export class ResultView {
+  readonly #pictures = new PicturesPanel();
   #viewer: Viewer | undefined;
   #files: ResultFiles | undefined;
   #name = "model";
@@ -49,23 +51,29 @@ export class ResultView {
     }
   }
 
-  /** Shows a model. Without `draw` its splats cannot be shown: the engine has forgotten them. */
-  async show(summary: Omit<ResultSummary, "id" | "thumbnail">, files: ResultFiles, draw: DrawSplats | undefined): Promise<void> {
+  /** Shows a model. Without `model` its splats cannot be shown and no pictures drawn: the engine has forgotten it. */
+  async show(summary: Omit<ResultSummary, "id" | "thumbnail">, files: ResultFiles, model: Model | undefined): Promise<void> {
     this.#files = files;
     this.#name = summary.name.replace(/\.[a-z0-9]+$/i, "").replace(/[^\p{L}\p{N}_-]+/gu, "-") || "model";
     byId("result-words").textContent = `${count(summary.triangles)} triangles, ${count(summary.gaussians)} splats, made in ${seconds(summary.seconds)}.`;
+    this.#pictures.of(model, this.#name);
     this.#health(summary.health);
     const modes = [...byId("modes").querySelectorAll<HTMLButtonElement>("button")];
     for (const mode of modes) {
       if (mode.dataset.mode === "textured") press(modes, mode);
       if (mode.dataset.mode !== "splats") continue;
-      mode.disabled = draw === undefined;
-      mode.title = draw ? "" : "Only the model that was made last can be shown as splats. Its PLY file holds them.";
+      mode.disabled = model === undefined;
+      mode.title = model ? "" : "Only the model that was made last can be shown as splats. Its PLY file holds them.";
     }
     const { Viewer } = await import("./viewer");
     this.#viewer ??= new Viewer(byId("viewer"));
-    await this.#viewer.show(await files.glb.arrayBuffer(), draw);
+    await this.#viewer.show(await files.glb.arrayBuffer(), model && ((view) => model.splats(view)));
     this.#viewer.reset();
+  }
+
+  /** The model is about to go. */
+  leave(): void {
+    this.#pictures.of(undefined, this.#name);
   }
 
   thumbnail(side: number): Promise<Blob | undefined> {

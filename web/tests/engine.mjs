@@ -1,6 +1,6 @@
 // The page over the real engine, on Chromium's software WebGPU: the tiny random model of the reference numbers in f32.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import validator from "gltf-validator";
 import { compareDump } from "../../tests/browser/safetensors.mjs";
@@ -29,7 +29,7 @@ export async function engineTests(suite) {
     for (const word of ["Adapter", "Tier", "16-bit floats", "Graphics API", "Subgroups", "Matrix shapes", "Timestamps", "Largest binding", "Workgroup memory", "Groups a dimension", "Trial"]) holds(facts.includes(word), `no ${word} in: ${facts}`);
   });
 
-  await visit("every dumped tensor equals the reference, and the GLB is the native program's", async (_, page) => {
+  await visit("every dumped tensor equals the reference, and GLB and pictures are the native program's", async (_, page) => {
     await page.exposeFunction("inputFile", (path) => readFileSync(path).toString("base64"));
     packs.behave.slow = 25;
     const made = await page.evaluate(run, { picture, reference });
@@ -43,8 +43,13 @@ export async function engineTests(suite) {
     holds(made.heap < 500e6, `the module's heap grew to ${made.heap} bytes`);
     const glb = Buffer.from(made.glb, "base64");
     writeFileSync(join(out, "page.glb"), glb);
-    const native = fromDump(folder, ["--noise", reference, "--faces", "1500", "--texture-size", "256"]);
+    const views = join(out, "native-views.png");
+    const native = fromDump(folder, ["--noise", reference, "--faces", "1500", "--texture-size", "256", "--preview", views]);
     holds(glb.equals(native), "the page's GLB (tests/out/page.glb) differs from the native program's (native.glb)");
+    const bySize = (show) => Buffer.from(made.pictures[show], "base64");
+    holds(drawn("texture").equals(readFileSync(views)), "four views of the mesh differ from the native program's (native-views.png)");
+    holds(drawn("normals").equals(preview(join(out, "native.glb"), "normals.png", ["--show", "normals", "--size", "200"])), "four views of the normals differ");
+    holds(drawn("splats").equals(preview(join(folder, "gaussians.safetensors"), "splats.png", ["--size", "200"])), "four views of the splats differ");
   });
 
   await visit("a dropped picture: cancel in the middle, lose the device, run again, and the file that is downloaded", async (visitor, page) => {
@@ -81,6 +86,14 @@ export async function engineTests(suite) {
     const folder = keep("downloaded", await page.evaluate(dumped));
     const native = fromDump(folder, ["--seed", "42", "--steps", "1", "--faces", "1500", "--texture-size", "512", "--unwrap", "boxes", "--keep-hidden"]);
     holds(glb.bytes.equals(native), "the downloaded GLB differs from the native program's");
+    // Encoders of WebP break ties by the platform's word size: the same pixels, in other bytes.
+    const turn = await visitor.look((await visitor.drawn("turntable", "normals")).bytes, "image/webp");
+    const theirs = await visitor.look(preview(join(out, "native.glb"), "turn.webp", ["--show", "normals"]), "image/webp");
+    equal(JSON.stringify(turn), JSON.stringify(theirs), "frames of a turn, the page's and the native program's");
+    holds(turn.frames.length === 36 && turn.frames.every(({ colours }) => colours > 50), `the turn is blank: ${JSON.stringify(turn.frames[0])}`);
+    holds(new Set(turn.frames.map(({ digest }) => digest)).size === 36 && turn.repeats === Infinity, "the turn does not turn for ever");
+    const four = await visitor.look((await visitor.drawn("four-views", "splats")).bytes, "image/png");
+    holds(four.frames[0].width === 1024 && four.frames[0].colours > 50, `the four views are blank: ${JSON.stringify(four)}`);
     for (const mode of ["Normals", "Wireframe", "Splats"]) await page.getByRole("button", { name: mode }).click();
     await page.waitForFunction(() => document.querySelector(".splat-layer").width > 300 && !document.querySelector(".splat-layer").hidden, null, { timeout: LONG });
   });
@@ -144,7 +157,12 @@ async function run({ picture, reference }) {
   const { heap } = await window.maquette.memory();
   const files = (await model.dump()).map(({ name, bytes }) => [name, base64(bytes)]);
   const [glb] = await model.files("glb");
-  return { seconds, stages, kinds, heap, files, glb: base64(glb.bytes) };
+  const pictures = {};
+  for (const show of ["texture", "normals", "splats"]) {
+    const file = await model.picture({ kind: "four-views", show, ...(show === "texture" ? {} : { side: 200 }) });
+    pictures[show] = base64(new Uint8Array(await file.arrayBuffer()));
+  }
+  return { seconds, stages, kinds, heap, files, pictures, glb: base64(glb.bytes) };
 }
 
 /** In the page: the files of the dump of the model that the page made itself. */
@@ -171,12 +189,25 @@ function keep(name, files) {
  * names the tier that it was made on.
  */
 function fromDump(folder, options) {
-  const program = ["release", "debug"].map((profile) => join(target, profile, "maquette")).find((file) => existsSync(file));
-  holds(program, `no native program below ${target}: build maquette-cli`);
   const glb = join(out, "native.glb");
   const args = ["generate", "--tier", "base", "--resume", folder, "-o", glb, "--overwrite", "--model", join(out, "models/tiny")];
-  execFileSync(program, [...args, ...options], { stdio: ["ignore", "ignore", "pipe"], env: { VK_DRIVER_FILES: lavapipe(), ...process.env } });
+  maquette([...args, ...options]);
   return readFileSync(glb);
+}
+
+/** The native program's picture of a file. */
+function preview(file, name, options) {
+  const picture = join(out, `native-${name}`);
+  maquette(["preview", file, "-o", picture, "--overwrite", ...options]);
+  return readFileSync(picture);
+}
+
+/** Runs the newest native program there is. */
+function maquette(args) {
+  const built = ["release", "debug"].map((profile) => join(target, profile, "maquette")).filter((file) => existsSync(file));
+  const [program] = built.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
+  holds(program, `no native program below ${target}: build maquette-cli`);
+  execFileSync(program, args, { stdio: ["ignore", "ignore", "pipe"], env: { VK_DRIVER_FILES: lavapipe(), ...process.env } });
 }
 
 function lavapipe() {

@@ -84,6 +84,36 @@ export class Visitor {
     return { name: file.suggestedFilename(), bytes: readFileSync(await file.path()) };
   }
 
+  /** Draws a picture of the model and takes the file. */
+  async drawn(kind, show = "texture") {
+    await this.page.locator("#pictures-show").selectOption(show);
+    const [file] = await Promise.all([this.page.waitForEvent("download"), this.page.locator(`[data-picture="${kind}"]`).click()]);
+    return { name: file.suggestedFilename(), bytes: readFileSync(await file.path()) };
+  }
+
+  /** What Chromium's decoders find in a picture: its sizes, its frames, and the pixels' digest and number of colours of each. */
+  look(bytes, type) {
+    return this.page.evaluate(async ([base64, type]) => {
+      const data = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+      const decoder = new ImageDecoder({ data, type });
+      await decoder.tracks.ready;
+      await decoder.completed;
+      const { frameCount, repetitionCount } = decoder.tracks.selectedTrack;
+      const frames = [];
+      for (let frameIndex = 0; frameIndex < frameCount; frameIndex += 1) {
+        const { image } = await decoder.decode({ frameIndex });
+        const { displayWidth: width, displayHeight: height, duration } = image;
+        const context = new OffscreenCanvas(width, height).getContext("2d");
+        context.drawImage(image, 0, 0);
+        image.close();
+        const { data: pixels } = context.getImageData(0, 0, width, height);
+        const digest = [...new Uint8Array(await crypto.subtle.digest("SHA-256", pixels))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+        frames.push({ width, height, duration, digest, colours: new Set(new Uint32Array(pixels.buffer)).size });
+      }
+      return { frames, repeats: repetitionCount };
+    }, [bytes.toString("base64"), type]);
+  }
+
   /** Changes some bytes of a stored shard. */
   damage(shard) {
     return this.page.evaluate(async (name) => {

@@ -44,6 +44,34 @@ export async function pageTests(suite) {
     equal(packs.log.length, index.shards.length, "each shard was fetched once");
   });
 
+  await visit("pictures of a model are drawn and downloaded, a turn can be stopped, and an earlier model says why it has none", async (visitor, page) => {
+    await visitor.sample();
+    await visitor.make({ steps: 1 });
+    await visitor.result();
+    for (const [kind, show, name, type] of [["four-views", "texture", "house-views.png", "image/png"], ["turntable", "normals", "house-normals-turntable.webp", "image/webp"], ["four-views", "splats", "house-splats-views.png", "image/png"]]) {
+      const file = await visitor.drawn(kind, show);
+      equal(file.name, name, "the file's name");
+      const { frames } = await visitor.look(file.bytes, type);
+      holds(frames[0].width === 64 && frames[0].colours > 1, `${name} is blank: ${JSON.stringify(frames)}`);
+    }
+    await page.locator("#pictures-words", { hasText: "Drawn in" }).waitFor();
+    await page.locator('[data-picture="turntable"]').click();
+    await page.locator("#pictures-words", { hasText: "Drawing a whole turn" }).waitFor();
+    holds(await page.locator('[data-picture="four-views"]').isDisabled(), "a second picture can be asked for meanwhile");
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.locator("#pictures-words", { hasText: "Stopped" }).waitFor();
+    equal(await page.locator(".notice").count(), 0, "notices after a stop");
+    // A new run ends the drawing, and pictures of its model can be had.
+    await page.locator('[data-picture="turntable"]').click();
+    await visitor.make();
+    await visitor.result();
+    equal((await visitor.drawn("four-views")).name, "house-views.png", "the next model's picture");
+    await page.locator("#history-list li").nth(1).waitFor();
+    await page.locator("#history-list .open").nth(1).click();
+    await page.locator("#pictures-words", { hasText: "Only the model that was made last" }).waitFor();
+    holds(await page.locator('[data-picture="turntable"]').isDisabled(), "pictures of a model that the engine forgot");
+  });
+
   await visit("pasting works as dropping does", async (_, page) => {
     await page.evaluate(async () => {
       const canvas = new OffscreenCanvas(64, 64);

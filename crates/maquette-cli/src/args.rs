@@ -411,7 +411,7 @@ pub struct Bench {
 /// `preview`.
 #[derive(Debug, Args)]
 pub struct Preview {
-    /// A .glb, or a .ply of Gaussians
+    /// A .glb, a .ply of Gaussians, or the gaussians.safetensors of a dump
     pub file: PathBuf,
     /// .png for four views, .webp for a turntable; default: FILE with .png
     #[arg(short, long, value_name = "FILE")]

@@ -23,10 +23,6 @@ use crate::report::{self, Failure};
 use crate::run_files::{self, RunFiles};
 use crate::{device, interrupt, places};
 
-/// Side of one preview view, and frames of a turntable.
-const PREVIEW_SIDE: u32 = 512;
-const PREVIEW_FRAMES: u32 = 36;
-
 /// One object to make.
 struct Job {
     pictures: Vec<PathBuf>,
@@ -110,7 +106,7 @@ impl<'a> Session<'a> {
             written.extend(write_output(path, &asset, &gaussians, &glb)?);
         }
         if let Some(path) = &job.preview {
-            files::write(path, &draw(path, &asset, &self.control)?)?;
+            files::write(path, &draw(path, &asset, &self.control).await?)?;
             written.push(path.clone());
         }
         self.warn(&written, &asset, voxels)?;
@@ -458,11 +454,11 @@ fn write_output(
 }
 
 /// Draws an asset in the form that the file's ending asks for.
-fn draw(path: &Path, asset: &Asset, control: &Control) -> Result<Vec<u8>, Failure> {
+async fn draw(path: &Path, asset: &Asset, control: &Control) -> Result<Vec<u8>, Failure> {
     Ok(if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("webp")) {
-        preview::turntable(Subject::Asset(asset), PREVIEW_SIDE, PREVIEW_FRAMES, control)?
+        preview::turntable(Subject::Asset(asset), preview::SIDE, preview::FRAMES, control).await?
     } else {
-        preview::four_views(Subject::Asset(asset), PREVIEW_SIDE, control)?
+        preview::four_views(Subject::Asset(asset), preview::SIDE, control).await?
     })
 }
 

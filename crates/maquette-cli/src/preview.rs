@@ -4,7 +4,8 @@ use maquette::maquette_image::{DecodeOptions, decode};
 use maquette::maquette_mesh::formats::gaussian_ply;
 use maquette::maquette_mesh::glb::Texture;
 use maquette::preview::{Subject, four_views, turntable};
-use maquette::{Asset, Control, Error, files};
+use maquette::{Asset, Control, Error, files, stage_files};
+use pollster::block_on;
 
 use crate::args::{Preview, ShowArg};
 use crate::info::read_glb;
@@ -24,12 +25,16 @@ pub fn run(args: &Preview) -> Result<(), Failure> {
     let control = Control::default();
     let draw = |subject: Subject<'_>| -> Result<Vec<u8>, Failure> {
         Ok(if webp {
-            turntable(subject, args.size, args.frames, &control)?
+            block_on(turntable(subject, args.size, args.frames, &control))?
         } else {
-            four_views(subject, args.size, &control)?
+            block_on(four_views(subject, args.size, &control))?
         })
     };
-    let bytes = if args.file.extension().is_some_and(|e| e.eq_ignore_ascii_case("ply")) {
+    let ends = |with: &str| args.file.extension().is_some_and(|e| e.eq_ignore_ascii_case(with));
+    let bytes = if ends("safetensors") {
+        let name = args.file.display().to_string();
+        draw(Subject::Gaussians(&stage_files::read_gaussians(&name, files::read(&args.file)?)?))?
+    } else if ends("ply") {
         let gaussians = gaussian_ply::read(&files::read(&args.file)?, gaussian_ply::Frame::Reference)
             .map_err(|e| Failure::with_code(Error::Mesh(e), "maquette::picture::damaged"))?;
         draw(Subject::Gaussians(&gaussians))?

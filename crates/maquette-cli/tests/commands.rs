@@ -18,14 +18,14 @@ fn every_format_is_written_and_info_and_preview_read_them() {
     let also = ["--also", "o.ply", "--also", "o.mesh.ply", "--also", "o.obj", "--also", "o.stl"];
     let flags = ["--texture-size", "256", "--unwrap", "charts", "--texture-format", "jpeg", "--quantize", "--meshopt"];
     let output = run(generate(f)
-        .args(["ball.png", "-o", "o.glb", "--preview", "o.webp", "--save-cutout", "cut.png"])
+        .args(["ball.png", "-o", "o.glb", "--preview", "o.webp", "--save-cutout", "cut.png", "--dump", "d"])
         .args(also)
         .args(flags));
     assert!(output.status.success(), "{}", stderr(&output));
     // The random model's surface is dust: four triangles a part are more than were asked for.
     assert!(stderr(&output).contains("small parts left out") && stderr(&output).contains("The mesh falls into"));
     let expected =
-        ["ball.png", "cut.png", "o.glb", "o.mesh.ply", "o.mtl", "o.obj", "o.ply", "o.png", "o.stl", "o.webp"];
+        ["ball.png", "cut.png", "d", "o.glb", "o.mesh.ply", "o.mtl", "o.obj", "o.ply", "o.png", "o.stl", "o.webp"];
     assert_eq!(listing(f), expected);
 
     let info = run(maquette(f).args(["info", "o.glb", "--json"]));
@@ -36,6 +36,7 @@ fn every_format_is_written_and_info_and_preview_read_them() {
     let views = [
         ("o.glb", "p.png", "texture"),
         ("o.ply", "q.png", "texture"),
+        ("d/gaussians.safetensors", "g.png", "texture"),
         ("o.glb", "n.png", "normals"),
         ("o.glb", "p.webp", "normals"),
     ];
@@ -254,7 +255,10 @@ fn bench_networks_times_every_network_and_its_parts() {
         "structure modulation",
         "structure flow",
         "structure decoder",
-        "tables of a voxel set",
+        "a new voxel set",
+        "with neighbours",
+        "with windows",
+        "with its coarser set",
         "sparse block",
         "latent modulation",
         "latent input blocks",
@@ -266,7 +270,7 @@ fn bench_networks_times_every_network_and_its_parts() {
     ] {
         let line = lines.iter().find(|line| line["network"].as_str().unwrap().starts_with(label)).unwrap();
         let [device, host, whole] = ["device_seconds", "host_seconds", "seconds"].map(|k| line[k].as_f64().unwrap());
-        assert!(device > 0.0 && host > 0.0 && whole >= host, "{line}");
+        assert!(device > 0.0 && host > 0.0 && whole > 0.0, "{line}");
     }
     let output = run(maquette(folder.path()).args(["bench", "networks", "--tier", "cpu", "--only", "nothing like it"]));
     assert!(output.status.success(), "{}", stderr(&output));

@@ -1,25 +1,32 @@
 //! A finished object and its files.
 
-use js_sys::{Array, Object, Reflect, Uint8Array};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
+use maquette::CancelToken;
 use maquette::export::{self, Format};
 use maquette::maquette_mesh::{HealthContext, HealthReport, health};
+use maquette::preview::Subject;
 use serde_json::{Map, Value, json};
 use wasm_bindgen::prelude::*;
 
 use crate::failure::Failure;
 use crate::fault;
-use crate::options::{self, Export};
+use crate::options::{self, Export, Picture, Show};
+use crate::pictures;
 
 /// A finished object.
 #[wasm_bindgen]
 pub struct Asset {
-    asset: maquette::Asset,
+    asset: Rc<maquette::Asset>,
     extras: Map<String, Value>,
+    cancel: RefCell<CancelToken>,
 }
 
 impl Asset {
     pub(crate) fn new(asset: maquette::Asset, extras: Map<String, Value>) -> Self {
-        Self { asset, extras }
+        Self { asset: Rc::new(asset), extras, cancel: RefCell::default() }
     }
 
     fn files(&self, format: &str, text: Option<String>) -> Result<Vec<(String, Vec<u8>)>, Failure> {
@@ -77,6 +84,25 @@ impl Asset {
             list.push(&file);
         }
         Ok(list)
+    }
+
+    /// A picture to keep: four sides as a PNG, or a turn as an animated WebP.
+    #[wasm_bindgen(unchecked_return_type = "Promise<Uint8Array>")]
+    pub fn picture(&self, options: String) -> Promise {
+        let (asset, cancel) = (self.asset.clone(), pictures::token(&self.cancel));
+        fault::promise(async move {
+            let asked: Picture = options::parse(&options)?;
+            let subject = match asked.show {
+                Some(Show::Normals) => Subject::Normals(&asset),
+                Some(Show::Texture) | None => Subject::Asset(&asset),
+            };
+            pictures::draw(subject, &asked, cancel).await
+        })
+    }
+
+    /// Stops a running `picture` at its next view.
+    pub fn cancel(&self) {
+        self.cancel.borrow().cancel();
     }
 
     /// What is to be said about the mesh, as JSON.

@@ -8,6 +8,7 @@ use maquette::maquette_gpu::{Gpu, Tier};
 use maquette::maquette_mesh::flexicubes::ExtractedMesh;
 use maquette::maquette_mesh::formats::gaussian_ply;
 use maquette::pipeline::{Condition, Latent, Structure};
+use maquette::preview::Subject;
 use maquette::{CancelToken, GenerateOptions, SurfaceOptions, build_asset, export, stage_files};
 use serde_json::{Map as JsonMap, Value};
 use wasm_bindgen::prelude::*;
@@ -16,7 +17,8 @@ use crate::asset::Asset;
 use crate::events::Listener;
 use crate::failure::Failure;
 use crate::fault;
-use crate::options::{self, Surface};
+use crate::options::{self, Picture, Surface};
+use crate::pictures;
 use crate::splats::{Eye, Splats};
 
 /// What the decoders were given.
@@ -64,6 +66,16 @@ impl Inner {
         let control = listener.control(cancel);
         let asset = build_asset(self.mesh.clone(), Some(&self.splats.gaussians), &surface, &control).await?;
         Ok(Asset::new(asset, self.extras(&surface)))
+    }
+
+    async fn picture(self: Rc<Self>, text: String) -> Result<JsValue, Failure> {
+        let asked: Picture = options::parse(&text)?;
+        if asked.show.is_some() {
+            return Err(Failure::Options(
+                "show: texture and normals are an asset's; Gaussians have their colours".into(),
+            ));
+        }
+        pictures::draw(Subject::Gaussians(&self.splats.gaussians), &asked, pictures::token(&self.cancel)).await
     }
 
     fn files(&self) -> Vec<(&'static str, Vec<u8>)> {
@@ -130,6 +142,12 @@ impl Generated {
         fault::promise(splats.picture(Eye { size: [width, height], yaw, pitch, distance }))
     }
 
+    /// A picture of the Gaussians to keep: four sides as a PNG, or a turn as an animated WebP.
+    #[wasm_bindgen(unchecked_return_type = "Promise<Uint8Array>")]
+    pub fn picture(&self, options: String) -> Promise {
+        fault::promise(self.inner.clone().picture(options))
+    }
+
     /// The Gaussians as a PLY file.
     #[wasm_bindgen(js_name = gaussianPly)]
     pub fn gaussian_ply(&self) -> Result<Vec<u8>, JsValue> {
@@ -148,7 +166,7 @@ impl Generated {
         fault::promise(self.inner.clone().asset(options, Listener::new(on_event)))
     }
 
-    /// Stops a running `asset` at its next step.
+    /// Stops a running `asset` or `picture` at its next step.
     pub fn cancel(&self) {
         self.inner.cancel.borrow().cancel();
     }

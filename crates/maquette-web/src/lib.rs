@@ -13,6 +13,7 @@ mod generated;
 mod one_thread;
 mod options;
 mod pack_model;
+mod pictures;
 mod splats;
 
 use wasm_bindgen::prelude::*;

@@ -3,7 +3,7 @@
 use maquette::maquette_mesh::glb::{GlbOptions, TextureFormat};
 use maquette::{
     CutoutOptions, DecodeOptions, GenerateOptions, MaskPolicy, MultiImage, Noise, Precision, Sampling, SurfaceOptions,
-    TierRequest, Unwrap,
+    TierRequest, Unwrap, preview,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,6 +12,8 @@ use crate::failure::Failure;
 
 /// Most pixels that a picture may have here: decoded it takes four bytes a pixel of the module's heap, several times over.
 const MAX_PIXELS: u64 = 16 << 20;
+/// Most pixels that the frames of a turntable may have together.
+const MAX_TURN_PIXELS: u64 = 64 << 20;
 
 /// Reads options; an empty text means the defaults.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
@@ -195,5 +197,49 @@ impl Export {
             extras,
             ..GlbOptions::default()
         }
+    }
+}
+
+/// Of `Asset.picture` and `Generated.picture`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Picture {
+    pub(crate) kind: PictureKind,
+    /// Of a mesh only.
+    #[serde(default)]
+    pub(crate) show: Option<Show>,
+    side: Option<u32>,
+    frames: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PictureKind {
+    FourViews,
+    Turntable,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Show {
+    Texture,
+    Normals,
+}
+
+impl Picture {
+    /// Side of a view and frames of a turn. A turn is bounded as a whole: its file lies in the module's heap.
+    pub(crate) fn measures(&self) -> Result<(u32, u32), Failure> {
+        let (side, frames) = (self.side.unwrap_or(preview::SIDE), self.frames.unwrap_or(preview::FRAMES));
+        if !(16..=2048).contains(&side) || !(1..=240).contains(&frames) {
+            return Err(Failure::Options(format!(
+                "expected side 16 to 2048 and frames 1 to 240, came {side} and {frames}"
+            )));
+        }
+        let pixels = u64::from(side) * u64::from(side) * u64::from(frames);
+        if self.kind == PictureKind::Turntable && pixels > MAX_TURN_PIXELS {
+            let most = format!("expected at most {} megapixels in all frames", MAX_TURN_PIXELS >> 20);
+            return Err(Failure::Options(format!("{most}, came {frames} of {side} a side")));
+        }
+        Ok((side, frames))
     }
 }

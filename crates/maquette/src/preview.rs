@@ -21,6 +21,10 @@ pub enum Subject<'a> {
     Gaussians(&'a Gaussians),
 }
 
+/// Side of a view in pixels, where nothing else is asked for.
+pub const SIDE: u32 = 512;
+/// Frames of a turn, where nothing else is asked for.
+pub const FRAMES: u32 = 36;
 /// Background, sRGB.
 const GROUND: [f32; 3] = [0.93; 3];
 /// Share of light that comes from everywhere; the rest comes from the camera.
@@ -45,26 +49,28 @@ pub fn paste(sheet: &mut Rgb, part: &Rgb, left: u32, top: u32) {
     }
 }
 
-/// Four sides of a subject in one square PNG.
+/// Four sides of a subject in one square PNG. Between two of them it rests (see [`Control::with_pauses`]). The same subject gives
+/// the same bytes on every platform.
 ///
 /// # Errors
 /// [`Error::Mesh`], [`Error::Image`], [`Error::Cancelled`].
-pub fn four_views(subject: Subject<'_>, side: u32, control: &Control) -> Result<Vec<u8>> {
+pub async fn four_views(subject: Subject<'_>, side: u32, control: &Control) -> Result<Vec<u8>> {
     let side = side.clamp(16, 2048);
     let mut sheet = Rgb::filled(2 * side, 2 * side, 0)?;
     for n in 0..4u32 {
-        control.check()?;
+        control.rest().await?;
         let angle = f64::from(n) * std::f64::consts::FRAC_PI_2 + 0.3;
         paste(&mut sheet, &view(subject, angle, side)?, n % 2 * side, n / 2 * side);
     }
     Ok(maquette_image::encode_png(&sheet)?)
 }
 
-/// A turn around a subject as an animated WebP that repeats forever.
+/// A turn around a subject as an animated WebP that repeats forever. Between two frames it rests (see [`Control::with_pauses`]). The
+/// same subject gives the same pixels on every platform.
 ///
 /// # Errors
 /// [`Error::Mesh`], [`Error::Cancelled`].
-pub fn turntable(subject: Subject<'_>, side: u32, frames: u32, control: &Control) -> Result<Vec<u8>> {
+pub async fn turntable(subject: Subject<'_>, side: u32, frames: u32, control: &Control) -> Result<Vec<u8>> {
     const FRAME_MILLISECONDS: u32 = 60;
     let side = side.clamp(16, 2048);
     let three = |n: u32| n.to_le_bytes()[..3].to_vec();
@@ -72,7 +78,7 @@ pub fn turntable(subject: Subject<'_>, side: u32, frames: u32, control: &Control
     let mut chunks = chunk(b"VP8X", [vec![2, 0, 0, 0], three(side - 1), three(side - 1)].concat());
     chunks.extend(chunk(b"ANIM", vec![255, 255, 255, 255, 0, 0]));
     for n in 0..frames.clamp(1, 240) {
-        control.check()?;
+        control.rest().await?;
         let angle = std::f64::consts::TAU * f64::from(n) / f64::from(frames.clamp(1, 240));
         let rgb = picture(subject, &camera(angle, 0.35), side)?;
         let still = Texture { width: side, height: side, rgb }.encode(TextureFormat::WebP)?;
@@ -193,8 +199,10 @@ fn colour(asset: &Asset, corners: [usize; 3], weights: [f32; 3]) -> [f32; 3] {
 #[cfg(test)]
 mod tests {
     use maquette_image::{DecodeOptions, decode};
+    use pollster::block_on;
 
     use super::*;
+    use crate::CancelToken;
 
     fn ball() -> Asset {
         let mut mesh = maquette_mesh::shapes::sphere(12, 16, 0.4);
@@ -204,7 +212,7 @@ mod tests {
 
     #[test]
     fn four_views_show_the_subject_on_its_ground() {
-        let png = four_views(Subject::Asset(&ball()), 32, &Control::default()).unwrap();
+        let png = block_on(four_views(Subject::Asset(&ball()), 32, &Control::default())).unwrap();
         let picture = decode(&png, &DecodeOptions::default()).unwrap().pixels;
         assert_eq!(picture.size(), (64, 64));
         let [r, g, _, _] = *picture.pixel(16, 16).unwrap();
@@ -214,7 +222,7 @@ mod tests {
 
     #[test]
     fn normals_show_as_colours_of_the_camera() {
-        let png = four_views(Subject::Normals(&ball()), 32, &Control::default()).unwrap();
+        let png = block_on(four_views(Subject::Normals(&ball()), 32, &Control::default())).unwrap();
         let picture = decode(&png, &DecodeOptions::default()).unwrap().pixels;
         // The middle looks at the camera, the left to the left, the upper edge up.
         let [r, g, b, _] = *picture.pixel(16, 16).unwrap();
@@ -236,19 +244,35 @@ mod tests {
             opacities: vec![0.95; n],
             means,
         };
-        let png = four_views(Subject::Gaussians(&gaussians), 32, &Control::default()).unwrap();
+        let png = block_on(four_views(Subject::Gaussians(&gaussians), 32, &Control::default())).unwrap();
         let picture = decode(&png, &DecodeOptions::default()).unwrap().pixels;
         let [r, g, _, _] = *picture.pixel(16, 16).unwrap();
         assert!(g > 200 && r < 40, "{r} {g}");
-        let file = turntable(Subject::Gaussians(&gaussians), 32, 3, &Control::default()).unwrap();
+        let file = block_on(turntable(Subject::Gaussians(&gaussians), 32, 3, &Control::default())).unwrap();
         assert_eq!(file.windows(4).filter(|w| w == b"ANMF").count(), 3);
     }
 
     #[test]
     fn a_turntable_is_an_animated_webp_that_decoders_open() {
-        let file = turntable(Subject::Asset(&ball()), 32, 5, &Control::default()).unwrap();
+        let file = block_on(turntable(Subject::Asset(&ball()), 32, 5, &Control::default())).unwrap();
         assert_eq!(file.windows(4).filter(|w| w == b"ANMF").count(), 5);
         let first = decode(&file, &DecodeOptions::default()).unwrap();
         assert_eq!(first.pixels.size(), (32, 32));
+    }
+
+    #[test]
+    fn pictures_rest_between_views_and_stop_when_asked_to() {
+        let cancel = CancelToken::default();
+        let (rests, asked) = (std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0)), cancel.clone());
+        let seen = rests.clone();
+        let control = Control::new(cancel, |_| {}).with_pauses(move || {
+            if seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 2 {
+                asked.cancel();
+            }
+            Box::pin(std::future::ready(()))
+        });
+        let outcome = block_on(turntable(Subject::Asset(&ball()), 16, 9, &control));
+        assert!(matches!(outcome, Err(Error::Cancelled)), "{outcome:?}");
+        assert_eq!(rests.load(std::sync::atomic::Ordering::Relaxed), 3);
     }
 }

@@ -49,6 +49,7 @@ export interface Generated {
   renderSplats(width: number, height: number, yaw: number, pitch: number, distance: number): Promise<Uint8ClampedArray>;
   dump(): Map<string, Uint8Array>;
   gaussianPly(): Uint8Array;
+  picture(options: string): Promise<Uint8Array<ArrayBuffer>>;
   asset(options: string, onEvent: (json: string) => void): Promise<Asset>;
   cancel(): void;
   free(): void;
@@ -58,6 +59,8 @@ export interface Asset {
   readonly triangles: number;
   file(format: string, options?: string): { name: string; bytes: Uint8Array }[];
   health(): string;
+  picture(options: string): Promise<Uint8Array<ArrayBuffer>>;
+  cancel(): void;
   free(): void;
 }
 

@@ -49,6 +49,11 @@ function found<T>(map: Map<number, T>, id: number): T {
   return value;
 }
 
+function meshOf(asset: Asset | undefined): Asset {
+  if (!asset) throw new MaquetteError("maquette::fault", "That object has no mesh yet.");
+  return asset;
+}
+
 /** The running stage's shards: open files, or bytes. */
 const shards = new Map<number, FileSystemSyncAccessHandle | Uint8Array<ArrayBuffer>>();
 
@@ -190,8 +195,7 @@ const page: Channel = new Channel(self as never, {
   files(id: number, format: string, options: string) {
     const { generated, asset } = found(objects, id);
     if (format === "ply") return moved([{ name: "model.ply", bytes: generated.gaussianPly() }]);
-    if (!asset) throw new MaquetteError("maquette::fault", "That object has no mesh yet.");
-    return moved(asset.file(format, options));
+    return moved(meshOf(asset).file(format, options));
   },
 
   dump(id: number) {
@@ -204,6 +208,19 @@ const page: Channel = new Channel(self as never, {
     const source = id === undefined ? running() : found(objects, id).generated;
     const pixels = await source.renderSplats(...view);
     return new Moved(pixels, [pixels.buffer as ArrayBuffer]);
+  },
+
+  /** A picture to keep, of an object's mesh or of its splats. */
+  async picture(id: number, show: "texture" | "normals" | "splats", wanted: { kind: string; side?: number; frames?: number }) {
+    const { generated, asset } = found(objects, id);
+    const bytes = await (show === "splats" ? generated.picture(JSON.stringify(wanted)) : meshOf(asset).picture(JSON.stringify({ ...wanted, show })));
+    return new Moved(bytes, [bytes.buffer]);
+  },
+
+  stopPicture(id: number) {
+    const object = objects.get(id);
+    object?.generated.cancel();
+    object?.asset?.cancel();
   },
 
   dropObject(id: number) {

@@ -1,7 +1,7 @@
 /** Pictures to textured 3D models in a browser tab. See the README beside this folder. */
 export { Maquette } from "./maquette";
 export type { GenerateSettings, OpenSettings, PictureSettings, Progress, SplatView } from "./maquette";
-export type { Cutout, Model, ModelFile, ModelFormat } from "./results";
+export type { Cutout, Model, ModelFile, ModelFormat, ModelPicture } from "./results";
 export { DEVICE_LOST, explain, isCancelled, MaquetteError } from "./failure";
 export { browserFacts } from "./support";
 export type { BrowserFacts } from "./support";

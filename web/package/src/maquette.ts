@@ -3,7 +3,7 @@ import type { EngineEvent, Facts, Health } from "./engine-contract";
 import { CANCELLED, cancelled, DEVICE_LOST, FAULT, fromPlain, MaquetteError, plain, type PlainFailure } from "./failure";
 import { Pack } from "./pack";
 import type { DownloadProgress } from "./pack-protocol";
-import type { Cutout, Model, ModelFile, ModelFormat } from "./results";
+import type { Cutout, Model, ModelFile, ModelFormat, ModelPicture } from "./results";
 import { Channel } from "./rpc";
 
 export interface OpenSettings {
@@ -327,6 +327,7 @@ function model({ life, id }: Remote, gaussians: number, triangles: number, healt
     files: (format: ModelFormat) => life.channel.call<ModelFile[]>("files", [id, format, "{}"]),
     dump: () => life.channel.call<ModelFile[]>("dump", [id]),
     splats: (view) => splats(life, id, view),
+    picture: (wanted) => picture(life, id, wanted),
     release: () => void life.channel.call("dropObject", [id]).catch(() => {}),
   };
 }
@@ -335,4 +336,16 @@ async function splats(life: Life, id: number | undefined, view: SplatView): Prom
   const { width, height, yaw, pitch, distance } = view;
   const pixels = await life.channel.call<Uint8ClampedArray<ArrayBuffer>>("splats", [id, [width, height, yaw, pitch, distance]]);
   return new ImageData(pixels, width, height);
+}
+
+async function picture(life: Life, id: number, { kind, show = "texture", side, frames, signal }: ModelPicture): Promise<Blob> {
+  if (signal?.aborted) throw cancelled();
+  const stop = () => void life.channel.call("stopPicture", [id]).catch(() => {});
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    const bytes = await life.channel.call<Uint8Array<ArrayBuffer>>("picture", [id, show, { kind, side, frames }]);
+    return new Blob([bytes], { type: kind === "turntable" ? "image/webp" : "image/png" });
+  } finally {
+    signal?.removeEventListener("abort", stop);
+  }
 }

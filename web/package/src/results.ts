@@ -20,6 +20,20 @@ export interface ModelFile {
   bytes: Uint8Array<ArrayBuffer>;
 }
 
+/** What a picture of a model shows and how. */
+export interface ModelPicture {
+  /** Four sides in one PNG, or a turn as an animated WebP that repeats. */
+  kind: "four-views" | "turntable";
+  /** The textured mesh, its normals, or the Gaussians; default: `texture`. */
+  show?: "texture" | "normals" | "splats";
+  /** Pixels of a view, 16 to 2048; default: 512. */
+  side?: number;
+  /** Of a turntable, 1 to 240; default: 36. All frames together may have 64 megapixels. */
+  frames?: number;
+  /** Stops the pictures of this model that are being drawn, at their next view. */
+  signal?: AbortSignal;
+}
+
 /** A finished model. */
 export interface Model {
   readonly gaussians: number;
@@ -31,6 +45,8 @@ export interface Model {
   dump(): Promise<ModelFile[]>;
   /** A picture of the Gaussians. */
   splats(view: { width: number; height: number; yaw: number; pitch: number; distance: number }): Promise<ImageData>;
+  /** A picture to keep, as `maquette preview` draws it. It is drawn by the processor, off the page's thread. */
+  picture(wanted: ModelPicture): Promise<Blob>;
   /** Gives its memory back. */
   release(): void;
 }

@@ -174,6 +174,18 @@ function disc(width, height, yaw) {
   return pixels;
 }
 
+/** A disc as a PNG or a WebP that stands still; a turntable takes a while and can be stopped. */
+async function drawn({ kind, show }, cancelled) {
+  for (let n = 0; n < (kind === "turntable" ? 12 : 1); n += 1) {
+    await wait(STEP);
+    if (cancelled()) throw failure("maquette::cancelled", "stopped before the end", "");
+  }
+  const canvas = new OffscreenCanvas(64, 64);
+  canvas.getContext("2d").putImageData(new ImageData(disc(64, 64, show === "normals" ? 1 : 0), 64), 0, 0);
+  const blob = await canvas.convertToBlob({ type: kind === "turntable" ? "image/webp" : "image/png" });
+  return new Uint8Array(await blob.arrayBuffer());
+}
+
 class Cutout {
   constructor(width, height, pixels, warnings) {
     Object.assign(this, { width, height, pixels, found: warnings });
@@ -203,6 +215,10 @@ export class Generated {
   dump() {
     return new Map();
   }
+  async picture(options) {
+    this.#cancelled = false;
+    return drawn(JSON.parse(options), () => this.#cancelled);
+  }
   gaussianPly() {
     return new TextEncoder().encode("ply\nformat binary_little_endian 1.0\nend_header\n");
   }
@@ -226,7 +242,15 @@ export class Generated {
 }
 
 class Asset {
+  #cancelled = false;
   triangles = 8;
+  async picture(options) {
+    this.#cancelled = false;
+    return drawn(JSON.parse(options), () => this.#cancelled);
+  }
+  cancel() {
+    this.#cancelled = true;
+  }
   file(format) {
     if (format === "glb") return [{ name: "model.glb", bytes: octahedron() }];
     if (format === "obj") {

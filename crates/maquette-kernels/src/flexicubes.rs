@@ -1,23 +1,21 @@
 //! FlexiCubes extraction on a GPU (spec trellis.md §7.4–7.6).
 //!
-//! The definition is [`maquette_mesh::flexicubes`], which also serves the CPU tier. Here the decoder's rows stay where the
-//! decoder left them: distances are averaged first; then the cubes that the surface passes through are known, and only their
-//! corners' deformations and colours and their weights are gathered. Faces are the definition's, in its order: distances are
+//! The definition is [`maquette_mesh::flexicubes`], which also serves the CPU tier. Here the decoder's rows stay on the device,
+//! where they are made twice, a run at a time: distances are averaged first; then the cubes that the surface passes through are
+//! known, and only their corners' deformations and colours and their weights are gathered. Faces are the definition's, in its order: distances are
 //! summed in the order of rows and divided with correct rounding, everything after that is whole numbers, and the host cuts the
 //! quads. Vertices differ by what tanh and exp do (a few 10⁻⁷).
 //!
 //! Sets are sparse arrays in bricks of 4³ cells found through a dense grid of bricks; sorting and numbering are radix sorts and
-//! prefix sums. Memory besides the rows: about 24 words a cell of the vertices' bricks and a few hundred bytes a cube of the
-//! surface.
+//! prefix sums. Memory: about 24 words a cell of the vertices' bricks, a few hundred bytes a cube of the surface, and one run of
+//! rows.
 
-use std::ops::Range;
-
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 use burn_cubecl::tensor::CubeTensor;
 use maquette_mesh::flexicubes::{DualSurface, ExtractedMesh, ROW, case_words};
 
 use crate::{
-    Error, Voxels,
+    DecodedRows, Error, Voxels,
     buffers::{Buffers, LANES, int_tensor, read_floats, read_words, run, upload_words, words_of},
     scan::scan,
     sort::radix_sort,
@@ -31,25 +29,23 @@ const CELLS: usize = 64;
 const EDGE: usize = 4;
 /// Values of a row without colour.
 const PLAIN_ROW: usize = 53;
-/// Rows that are copied out of the features at once where these cannot be bound as they are: 53 MiB.
-const ROWS_AT_ONCE: usize = 1 << 17;
 /// Words of a needed vertex and of a dual vertex, and of a cube's weights.
 const VERTEX: usize = 10;
 const WEIGHTS: usize = 21;
 
-/// The surface of a decoded field: `voxels` are the cubes' lower corners in a grid of `resolution` cubes a side, `features`
+/// The surface of a decoded field: `voxels` are the cubes' lower corners in a grid of `resolution` cubes a side, `rows`
 /// `[voxels, 53 or 101]` as [`maquette_mesh::flexicubes::SparseField`] describes them. World coordinates, z up.
 ///
 /// `None` on the CPU tier, and where the device's largest buffer is too small for the surface: extract on the host then.
 ///
 /// # Errors
-/// [`Error::Lengths`] for features of another shape; [`Error::OutOfRange`] for a resolution of 0 or above 1024, more than one
+/// [`Error::Lengths`] for rows of another shape; [`Error::OutOfRange`] for a resolution of 0 or above 1024, more than one
 /// batch item, or a voxel outside the grid; [`Error::Read`].
-pub async fn extract(voxels: &Voxels, features: &Tensor<2>, resolution: usize) -> Result<Option<ExtractedMesh>, Error> {
-    let [rows, width] = features.dims();
-    if rows != voxels.len() {
-        return Err(Error::Lengths { what: "decoded features", expected: voxels.len(), got: rows });
+pub async fn extract(voxels: &Voxels, rows: &DecodedRows, resolution: usize) -> Result<Option<ExtractedMesh>, Error> {
+    if rows.len() != voxels.len() {
+        return Err(Error::Lengths { what: "decoded rows", expected: voxels.len(), got: rows.len() });
     }
+    let width = rows.width();
     if width != PLAIN_ROW && width != ROW {
         return Err(Error::Lengths { what: "values of a decoded row", expected: ROW, got: width });
     }
@@ -62,11 +58,11 @@ pub async fn extract(voxels: &Voxels, features: &Tensor<2>, resolution: usize) -
         let detail = format!("{c:?}, expected batch item 0 and coordinates in 0..{resolution}");
         return Err(Error::OutOfRange { what: "voxel", detail });
     }
-    let Some(buffers) = Buffers::on(&features.device()) else { return Ok(None) };
-    if rows == 0 {
+    let Some(buffers) = Buffers::on(&rows.device()) else { return Ok(None) };
+    if rows.is_empty() {
         return Ok(Some(ExtractedMesh::default()));
     }
-    match on_device(&buffers, voxels, features, resolution).await {
+    match on_device(&buffers, voxels, rows, resolution).await {
         Ok(surface) => Ok(Some(surface.into_mesh()?)),
         Err(Error::OutOfRange { .. }) => Ok(None),
         Err(other) => Err(other),
@@ -95,7 +91,7 @@ impl Bricks {
 /// Where the field is.
 struct Field<'a> {
     buffers: &'a Buffers,
-    features: &'a Tensor<2>,
+    decoded: &'a DecodedRows,
     resolution: usize,
     cubes: Bricks,
     /// Row of each cell of the cubes' bricks.
@@ -119,10 +115,10 @@ async fn totals(buffers: &Buffers, sums: &[(&CubeTensor, usize)]) -> Result<Vec<
 async fn on_device(
     buffers: &Buffers,
     voxels: &Voxels,
-    features: &Tensor<2>,
+    decoded: &DecodedRows,
     resolution: usize,
 ) -> Result<DualSurface, Error> {
-    let field = Field::new(buffers, voxels, features, resolution).await?;
+    let field = Field::new(buffers, voxels, decoded, resolution).await?;
     let (distances, counts) = field.distances()?;
     let Some(cubes) = SurfaceCubes::find(&field, &distances).await? else { return Ok(DualSurface::default()) };
     let (numbers, flags) = cubes.topology();
@@ -143,7 +139,7 @@ impl<'a> Field<'a> {
     async fn new(
         buffers: &'a Buffers,
         voxels: &Voxels,
-        features: &'a Tensor<2>,
+        decoded: &'a DecodedRows,
         resolution: usize,
     ) -> Result<Self, Error> {
         let extents = [resolution, resolution + 1];
@@ -152,7 +148,7 @@ impl<'a> Field<'a> {
         buffers.fits("grid of bricks", &[vertex_places + 1])?;
         buffers.fits("voxels", &[voxels.len()])?;
         let words = voxels.coords().iter().map(|c| (c[1] << 20 | c[2] << 10 | c[3]) as u32).collect();
-        let coords = upload_words::<1>(words, [voxels.len()], &features.device());
+        let coords = upload_words::<1>(words, [voxels.len()], &decoded.device());
         let coords = words_of(&coords).ok_or_else(elsewhere)?;
         let groups = voxels.len().div_ceil(LANES);
         let starts = {
@@ -173,43 +169,40 @@ impl<'a> Field<'a> {
         let origins = buffers.words(vertices.count);
         let groups = vertex_places.div_ceil(LANES);
         run("flexi_origins", &[], &[&vertices.starts, &origins], vec![vertex_places as u32], groups);
-        Ok(Self { buffers, features, resolution, cubes, rows, vertices, origins })
+        Ok(Self { buffers, decoded, resolution, cubes, rows, vertices, origins })
     }
 
-    /// The features in runs of rows that can be bound: as they are, or copied a run at a time.
-    fn pieces(&self) -> impl Iterator<Item = Result<(Range<usize>, CubeTensor), Error>> + '_ {
-        let [rows, width] = self.features.dims();
-        let most = (self.buffers.most_words / width as u64) as usize;
-        let whole = self.features.dtype() == DType::F32 && rows <= most;
-        let at_once = if whole { rows } else { ROWS_AT_ONCE.min(most).max(1) };
-        (0..rows).step_by(at_once).map(move |first| {
-            let range = first..rows.min(first + at_once);
-            let piece = if whole {
-                cube_f32(self.features)
-            } else {
-                cube_f32(&self.features.clone().slice([range.clone(), 0..width]))
-            };
-            Ok((range, piece.ok_or_else(elsewhere)?))
+    /// The rows, a run at a time: its first row, the first after it, values of a row, and the run.
+    fn runs(&self) -> impl Iterator<Item = Result<([usize; 3], CubeTensor), Error>> {
+        self.decoded.runs().map(|run| {
+            let span = [run.start, run.end, self.decoded.width()];
+            Ok((span, cube_f32(&self.decoded.make(run)).ok_or_else(elsewhere)?))
         })
     }
 
-    /// Adds every run of rows to the vertices' sums.
-    fn sums(&self, part: &str, sums: &CubeTensor, beside: &CubeTensor) -> Result<(), Error> {
+    /// Adds a run of rows to the vertices' sums.
+    fn add(
+        &self,
+        part: &str,
+        [first, end, width]: [usize; 3],
+        rows: &CubeTensor,
+        sums: &CubeTensor,
+        beside: &CubeTensor,
+    ) {
         let slots = self.vertices.slots();
-        for piece in self.pieces() {
-            let (range, features) = piece?;
-            let info = [self.cubes.side, self.vertices.side, slots, range.start, range.end, self.features.dims()[1]];
-            let bound = [&self.origins, &self.cubes.starts, &self.rows, &features, sums, beside];
-            run("flexi_sums", &[("PART", part)], &bound, words(&info), slots.div_ceil(LANES));
-        }
-        Ok(())
+        let info = words(&[self.cubes.side, self.vertices.side, slots, first, end, width]);
+        let bound = [&self.origins, &self.cubes.starts, &self.rows, rows, sums, beside];
+        run("flexi_sums", &[("PART", part)], &bound, info, slots.div_ceil(LANES));
     }
 
     /// Mean distance at every vertex of the bricks, and how many voxels touch it.
     fn distances(&self) -> Result<(CubeTensor, CubeTensor), Error> {
         let slots = self.vertices.slots();
         let (sums, counts) = (self.buffers.ramp(slots, 0, 0), self.buffers.ramp(slots, 0, 0));
-        self.sums("distance", &sums, &counts)?;
+        for rows in self.runs() {
+            let (span, rows) = rows?;
+            self.add("distance", span, &rows, &sums, &counts);
+        }
         let info = vec![slots as u32, (1.0 / self.resolution as f32).to_bits()];
         run("flexi_distances", &[], &[&sums, &counts], info, slots.div_ceil(LANES));
         Ok((sums, counts))
@@ -282,12 +275,18 @@ impl<'a> SurfaceCubes<'a> {
         (scan(self.buffers, &numbers, 4 * self.count), flags)
     }
 
+    /// Looks at every corner of every cube.
+    fn corners(&self, mode: &str, field: &Field<'_>, slots: &CubeTensor, y: &CubeTensor) {
+        let bound = [&self.keys, &field.vertices.starts, slots, y];
+        let info = self.info(field.vertices.side, &[]);
+        run("flexi_corners", &[("MODE", mode)], &bound, info, (8 * self.count).div_ceil(LANES));
+    }
+
     /// How many vertices before each slot the surface needs.
     fn needed(&self, field: &Field<'_>, counts: &CubeTensor) -> CubeTensor {
         let slots = field.vertices.slots();
         let flags = self.buffers.ramp(slots, 0, 0);
-        let bound = [&self.keys, &field.vertices.starts, counts, &flags];
-        run("flexi_need", &[], &bound, self.info(field.vertices.side, &[]), (8 * self.count).div_ceil(LANES));
+        self.corners("flag", field, counts, &flags);
         scan(self.buffers, &flags, slots)
     }
 
@@ -335,22 +334,21 @@ impl<'a> SurfaceCubes<'a> {
         buffers.fits("vertices of the surface", &[count, VERTEX])?;
         let slots = field.vertices.slots();
         let attributes = buffers.ramp(corners * VERTEX, 0, 0);
-        field.sums("rest", &attributes, needed)?;
+        let weights = buffers.words(WEIGHTS * self.count);
+        for rows in field.runs() {
+            let (span, rows) = rows?;
+            field.add("rest", span, &rows, &attributes, needed);
+            let bound = [&self.keys, &field.cubes.starts, &field.rows, &rows, &weights];
+            let info = self.info(field.cubes.side, &span);
+            run("flexi_weights", &[], &bound, info, self.count.div_ceil(LANES));
+        }
         let reach = ((1.0 - 1e-8) / (2.0 * self.resolution as f64)) as f32;
         let mut info = words(&[field.vertices.side, slots, self.resolution]);
         info.push(reach.to_bits());
         let bound = [&field.origins, needed, counts, distances, &attributes];
         run("flexi_activate", &[], &bound, info, slots.div_ceil(LANES));
-        let weights = buffers.words(WEIGHTS * self.count);
-        for piece in field.pieces() {
-            let (range, features) = piece?;
-            let info = self.info(field.cubes.side, &[range.start, range.end, field.features.dims()[1]]);
-            let bound = [&self.keys, &field.cubes.starts, &field.rows, &features, &weights];
-            run("flexi_weights", &[], &bound, info, self.count.div_ceil(LANES));
-        }
         let places = buffers.words(8 * self.count);
-        let bound = [&self.keys, &field.vertices.starts, needed, &places];
-        run("flexi_corners", &[], &bound, self.info(field.vertices.side, &[]), (8 * self.count).div_ceil(LANES));
+        self.corners("emit", field, needed, &places);
         let y = buffers.floats([count, VERTEX]);
         let bound = [&self.keys, &self.patterns, numbers, &places, &attributes, &weights, &y];
         run("flexi_dual_vertices", &[], &bound, self.info_with_table(&[]), self.count.div_ceil(LANES));

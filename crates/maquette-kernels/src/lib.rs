@@ -13,6 +13,7 @@ pub mod bake;
 pub mod bench;
 mod buffers;
 pub mod conv;
+pub mod decoded_rows;
 mod error;
 pub mod flexicubes;
 pub mod linear;
@@ -33,6 +34,7 @@ pub mod windows;
 
 pub use attention::attention;
 pub use conv::{Conv3, Grid, conv3_dense, conv3_sparse, gather_cells, pixel_shuffle, rows_to_volume, volume_to_rows};
+pub use decoded_rows::DecodedRows;
 pub use error::Error;
 pub use linear::{Activation, Linear, activate, linear, linear_qkv, linear_residual};
 pub use neighbours::NeighbourMap;

@@ -1,15 +1,15 @@
 //! From the extracted surface to one that people keep: reduced, closed, laid out in a texture, coloured.
 
+mod project;
 mod solve;
 
-use maquette_gpu::{AdapterKind, Gpu};
-use maquette_mesh::bake::{ProjectionView, TexelMap, back_project, dilate};
-use maquette_mesh::camera::{Matrix4, OrbitCamera, multiply, transform};
+use maquette_gpu::{AdapterKind, Gpu, Tier};
+use maquette_mesh::camera::{Matrix4, OrbitCamera, multiply};
 use maquette_mesh::flexicubes::ExtractedMesh;
 use maquette_mesh::glb::Texture;
 use maquette_mesh::process::{FinishOptions, Reduced, close, reduce};
-use maquette_mesh::raster_gaussian::{GaussianView, render};
-use maquette_mesh::raster_mesh::{FaceImage, faces_seen, rasterize};
+use maquette_mesh::raster_gaussian::GaussianView;
+use maquette_mesh::raster_mesh::faces_seen;
 use maquette_mesh::uv::{AtlasOptions, BoxUnwrapper, ChartUnwrapper, Unwrapper};
 use maquette_mesh::{Gaussians, MeshError, TriangleMesh};
 
@@ -49,7 +49,8 @@ pub enum Bake {
     /// [`Bake::Solve`] on graphics cards, [`Bake::Fast`] on the processor, on software adapters and in browsers.
     #[default]
     Auto,
-    /// Back-projection on the processor: the same file from the same numbers wherever it runs.
+    /// Back-projection on the processor, of pictures that a device draws where one is given. [`Bake::Auto`] has them drawn on
+    /// the processor, too: the same file from the same numbers wherever it runs.
     Fast,
     /// The texture that the pictures fit best (least absolute differences and total variation), solved for on the device.
     Solve,
@@ -138,6 +139,17 @@ pub async fn build_asset(
     if options.bake == Bake::Solve {
         return Err(Error::option("bake", "fast where no device is given", "solve"));
     }
+    build_projected(None, mesh, gaussians, options, control).await
+}
+
+/// Finishes a surface on the processor; `gpu`, where there is one, draws the Gaussians.
+async fn build_projected(
+    gpu: Option<&Gpu>,
+    mesh: ExtractedMesh,
+    gaussians: Option<&Gaussians>,
+    options: &SurfaceOptions,
+    control: &Control,
+) -> Result<Asset> {
     let begun = Begun::reduce(mesh, options, control, std::future::ready(Ok(()))).await?;
     let seen = match options.visibility_views.unwrap_or(FAST_VISIBILITY) {
         0 => None,
@@ -146,14 +158,17 @@ pub async fn build_asset(
     let surface = begun.unwrap(seen, gaussians, options, control).await?;
     match surface.texture {
         Some((gaussians, size)) => {
-            let texture = back_projected(&surface.mesh, gaussians, size, options, control).await?;
+            let views = options.bake_views.unwrap_or(FAST_VIEWS);
+            let painter = project::Painter::new(gaussians, gpu)?;
+            let texture = project::back_projected(&surface.mesh, &painter, size, views, control).await?;
             Ok(surface.with(texture))
         }
         None => Ok(surface.without_texture()),
     }
 }
 
-/// As [`build_asset`], with a device to solve for the texture on, if the options or [`Bake::Auto`] say so.
+/// As [`build_asset`], with a device to solve for the texture on, if the options or [`Bake::Auto`] say so, and to draw the
+/// Gaussians on for [`Bake::Fast`].
 ///
 /// # Errors
 /// As [`build_asset`]; [`Error::Network`] and [`Error::Gpu`] from the device.
@@ -165,7 +180,8 @@ pub async fn build_asset_on(
     control: &Control,
 ) -> Result<Asset> {
     if options.bake.on(gpu) != Bake::Solve {
-        return build_asset(mesh, gaussians, options, control).await;
+        let drawing = Some(gpu).filter(|gpu| options.bake == Bake::Fast && gpu.capabilities().tier != Tier::Cpu);
+        return build_projected(drawing, mesh, gaussians, options, control).await;
     }
     let views = options.bake_views.unwrap_or(SOLVED_VIEWS);
     // The pictures of the Gaussians do not depend on the mesh: the device draws them while the processor reduces it.
@@ -366,68 +382,6 @@ fn unwrap(mesh: &TriangleMesh, size: u32, how: Unwrap, control: &Control) -> Res
     }?;
     running.finish(0);
     Ok(unwrapped.mesh)
-}
-
-/// Colours a texture by back-projection.
-async fn back_projected(
-    mesh: &TriangleMesh,
-    gaussians: &Gaussians,
-    size: u32,
-    options: &SurfaceOptions,
-    control: &Control,
-) -> Result<Texture> {
-    struct Seen {
-        image: Vec<[f32; 3]>,
-        mask: Vec<bool>,
-        faces: FaceImage,
-        matrix: Matrix4,
-        eye: [f32; 3],
-    }
-    let views = options.bake_views.unwrap_or(FAST_VIEWS);
-    let running = control.start(Stage::Bake, views.count as usize + 1)?;
-    let side = size.max(64).min(views.side);
-    let mut pictures = Vec::with_capacity(views.count as usize);
-    for n in 0..views.count {
-        let camera = OrbitCamera::hammersley(n, views.count);
-        let matrix = clip_from_world(&camera);
-        let clip: Vec<[f32; 4]> = mesh.positions.iter().map(|p| transform(&matrix, *p)).collect();
-        let faces = rasterize(&clip, &mesh.faces, [side; 2])?;
-        let (image, mask) = splat_picture(gaussians, &camera, side)?;
-        pictures.push(Seen { image, mask, faces, matrix, eye: camera.eye().map(|c| c as f32) });
-        running.step_and_rest(n as usize + 1).await?;
-    }
-    let projected: Vec<ProjectionView<'_>> = pictures
-        .iter()
-        .map(|p| ProjectionView {
-            clip_from_world: p.matrix,
-            eye: p.eye,
-            image: &p.image,
-            mask: &p.mask,
-            faces: &p.faces,
-        })
-        .collect();
-    let map = TexelMap::new(mesh, size as usize)?;
-    let mut baked = back_project(mesh, &map, &projected)?;
-    dilate(&mut baked.texture, &baked.seen, size as usize);
-    running.step(views.count as usize + 1)?;
-    running.finish(0);
-    Ok(baked.texture.to_bytes())
-}
-
-/// The Gaussians on black and where they are, rows from the bottom as the mesh's.
-fn splat_picture(gaussians: &Gaussians, camera: &OrbitCamera, side: u32) -> Result<(Vec<[f32; 3]>, Vec<bool>)> {
-    let picture = render(gaussians, &splat_view(camera, side))?;
-    let (side, plane) = (side as usize, (side * side) as usize);
-    let from_bottom = (0..side).rev().flat_map(|y| y * side..(y + 1) * side);
-    let (mut image, mut mask) = (Vec::with_capacity(plane), Vec::with_capacity(plane));
-    for i in from_bottom {
-        // Half covered pixels hold background; dividing by the coverage gives the surface's own colour.
-        let cover = 1.0 - picture.transmittance[i];
-        let scale = if cover > LEAST_COVER { 1.0 / cover } else { 0.0 };
-        image.push([0, 1, 2].map(|c| (picture.rgb[c * plane + i] * scale).clamp(0.0, 1.0)));
-        mask.push(cover > LEAST_COVER);
-    }
-    Ok((image, mask))
 }
 
 #[cfg(test)]

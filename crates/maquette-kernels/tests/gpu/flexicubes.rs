@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use half::f16;
 use maquette_gpu::{AdapterChoice, Gpu, OpenOptions};
-use maquette_kernels::{Error, Voxels, flexicubes::extract};
+use maquette_kernels::{DecodedRows, Error, Linear, Voxels, flexicubes::extract};
 use maquette_mesh::flexicubes::{ExtractedMesh, ROW, SparseExtractor};
 use pollster::block_on;
 
@@ -66,8 +66,8 @@ fn compare(
     let expected = defined(&coords, &features, res);
     let voxels = Voxels::new(coords).expect("distinct voxels");
     let data = TensorData::new(features, [voxels.len(), ROW]);
-    let features = Tensor::<2>::from_data(data, (device, dtype));
-    let found = block_on(extract(&voxels, &features, res)).expect("valid").expect("a device");
+    let rows = DecodedRows::from(Tensor::<2>::from_data(data, (device, dtype)));
+    let found = block_on(extract(&voxels, &rows, res)).expect("valid").expect("a device");
     let case = format!("{name}, {res}³, {} voxels, {} faces", voxels.len(), expected.faces.len());
     assert_eq!(found.vertices.len(), expected.vertices.len(), "{case}");
     let differing = found.faces.iter().zip(&expected.faces).position(|(a, b)| a != b);
@@ -77,13 +77,54 @@ fn compare(
     expected.faces.len()
 }
 
-/// Rows in f16 are widened in pieces of 131,072.
+/// Runs have 131,072 rows.
 #[test]
-fn rows_in_several_pieces_give_the_same_surface() {
+fn rows_in_several_runs_give_the_same_surface() {
     let Some((name, device, _)) = devices().into_iter().find(|(name, _, half)| *name != "cpu" && *half) else { return };
     let (coords, features) = field(&mut Random(6), 54, 9.0, 0.98);
     assert!(coords.len() > 150_000);
     assert!(compare(name, &device, DType::F16, 54, coords, features) > 10_000);
+}
+
+#[test]
+fn the_surface_does_not_depend_on_how_many_rows_are_made_at_once() {
+    let mut random = Random(7);
+    for (name, device, half) in devices() {
+        if name == "cpu" {
+            continue;
+        }
+        let (coords, features) = field(&mut random, 15, 1.2, 0.9);
+        let voxels = Voxels::new(coords).expect("distinct voxels");
+        // A last layer that takes seven channels more, mixed in a little.
+        let width = ROW + 7;
+        let hidden: Vec<f32> =
+            features.chunks(ROW).flat_map(|row| row.iter().copied().chain((0..7).map(|k| row[k] * 0.5))).collect();
+        let weight = (0..ROW * width).map(|i| match (i / width, i % width) {
+            (row, column) if row == column => 1.0,
+            (_, column) if column >= ROW => 0.01 * random.normal() as f32,
+            _ => 0.0,
+        });
+        let head = Linear {
+            weight: Tensor::from_data(TensorData::new(weight.collect::<Vec<f32>>(), [ROW, width]), &device),
+            bias: Some(Tensor::from_data(TensorData::new(vec![0.01f32; ROW], [ROW]), &device)),
+        };
+        for dtype in [DType::F32, DType::F16] {
+            if dtype == DType::F16 && !half {
+                continue;
+            }
+            let data = TensorData::new(hidden.clone(), [voxels.len(), width]);
+            let rows = DecodedRows::new(Tensor::from_data(data, (&device, dtype)), head.clone());
+            let surface = |rows: DecodedRows| block_on(extract(&voxels, &rows, 15)).expect("valid").expect("a device");
+            let whole = surface(rows.clone());
+            assert!(whole.faces.len() > 300, "{} faces on {name}", whole.faces.len());
+            for at_once in [64, 1000] {
+                let found = surface(rows.clone().in_runs_of(at_once));
+                let case = format!("{at_once} of {} rows at once on {name}, {dtype:?}", voxels.len());
+                assert!(found.faces == whole.faces, "{case}: faces");
+                assert!(found.vertices == whole.vertices && found.attrs == whole.attrs, "{case}: vertices");
+            }
+        }
+    }
 }
 
 #[test]
@@ -110,7 +151,8 @@ fn the_devices_surface_has_the_definitions_faces_in_its_order_and_its_vertices()
 fn rows_without_colour_are_grey_and_bad_fields_are_refused() {
     for (name, device, _) in devices() {
         let voxels = Voxels::new(vec![[0, 1, 1, 1]]).expect("one voxel");
-        let features = |rows: usize, width: usize| Tensor::<2>::zeros([rows, width], (&device, DType::F32));
+        let features =
+            |rows: usize, width: usize| DecodedRows::from(Tensor::<2>::zeros([rows, width], (&device, DType::F32)));
         let mesh = block_on(extract(&voxels, &features(1, 53), 4)).expect("valid");
         assert_eq!(mesh.is_none(), name == "cpu");
         if let Some(mesh) = mesh {
@@ -118,8 +160,8 @@ fn rows_without_colour_are_grey_and_bad_fields_are_refused() {
             assert!(mesh.attrs.iter().flatten().all(|a| (a - 0.5).abs() < 1e-6), "{name}");
             assert!(!mesh.faces.is_empty());
         }
-        let refused = |voxels: &Voxels, features: Tensor<2>, res: usize| {
-            block_on(extract(voxels, &features, res)).expect_err("must be refused")
+        let refused = |voxels: &Voxels, rows: DecodedRows, res: usize| {
+            block_on(extract(voxels, &rows, res)).expect_err("must be refused")
         };
         assert!(matches!(refused(&voxels, features(2, 53), 4), Error::Lengths { .. }));
         assert!(matches!(refused(&voxels, features(1, 54), 4), Error::Lengths { .. }));
@@ -131,41 +173,56 @@ fn rows_without_colour_are_grey_and_bad_fields_are_refused() {
     }
 }
 
-/// Latent voxels of an object, and the most bytes that its surface may take besides the decoder's rows: 400 MB for 20,000. Rows
-/// of so few in f16 fit one buffer of every device.
-const LATENT: usize = 19_750;
-const LIMIT: u64 = 400_000_000 / 20_000 * LATENT as u64;
+/// Latent voxels of an object, and the most bytes that its surface may take, the rows included.
+const LATENT: usize = 20_000;
+const LIMIT: u64 = 400_000_000;
+/// Channels before the last layer: as many as fit one buffer of every device in f16.
+const HIDDEN: usize = 52;
 
 #[test]
-fn a_full_size_surface_takes_less_than_400_megabytes() {
+fn a_full_size_surface_with_colours_takes_less_than_400_megabytes_with_its_rows() {
     let Ok(gpu) = block_on(Gpu::open(&AdapterChoice::default(), OpenOptions::default())) else { return };
     if !gpu.capabilities().f16 {
         return;
     }
     let distance = |p: [f32; 3]| (p[0] * p[0] + p[1] * p[1] + p[2] * p[2]).sqrt() - 0.38;
     let latent = (0..64i32.pow(3)).map(|i| [i / 4096, i / 64 % 64, i % 64]);
-    let near = latent.filter(|c| distance(c.map(|x| (x as f32 + 0.5) / 64.0 - 0.5)).abs() < 0.025);
+    let near = latent.filter(|c| distance(c.map(|x| (x as f32 + 0.5) / 64.0 - 0.5)).abs() < 0.03);
     let coords: Vec<[i32; 4]> = near
         .take(LATENT)
         .flat_map(|c| (0..64).map(move |k| [0, c[0] * 4 + k / 16, c[1] * 4 + k / 4 % 4, c[2] * 4 + k % 4]))
         .collect();
     let voxels = Voxels::new(coords).expect("distinct voxels");
     assert_eq!(voxels.len(), 64 * LATENT);
-    let width = 53;
-    let mut rows = vec![0.0f32; voxels.len() * width];
-    for (c, row) in voxels.coords().iter().zip(rows.chunks_mut(width)) {
+    let mut hidden = vec![f16::ZERO; voxels.len() * HIDDEN];
+    for (c, row) in voxels.coords().iter().zip(hidden.chunks_mut(HIDDEN)) {
         for (m, value) in row[..8].iter_mut().enumerate() {
             let corner = [c[1] + (m as i32 & 1), c[2] + (m as i32 >> 1 & 1), c[3] + (m as i32 >> 2 & 1)];
-            *value = distance(corner.map(|x| x as f32 / 256.0 - 0.5)) + 1.0 / 256.0;
+            *value = f16::from_f32(distance(corner.map(|x| x as f32 / 256.0 - 0.5)) + 1.0 / 256.0);
         }
     }
-    let data = TensorData::new(rows, [voxels.len(), width]);
-    let features = Tensor::<2>::from_data(data, (gpu.device(), DType::F16));
+    // Distances pass through the last layer, and their sum is a little of everything else.
+    let weight = (0..ROW * HIDDEN).map(|i| match (i / HIDDEN, i % HIDDEN) {
+        (row, column) if row < 8 => f32::from(row == column),
+        (_, column) => {
+            if column < 8 {
+                0.01
+            } else {
+                0.0
+            }
+        }
+    });
+    let head = Linear {
+        weight: Tensor::from_data(TensorData::new(weight.collect::<Vec<f32>>(), [ROW, HIDDEN]), gpu.device()),
+        bias: None,
+    };
+    let data = TensorData::new(hidden, [voxels.len(), HIDDEN]);
+    let rows = DecodedRows::new(Tensor::from_data(data, (gpu.device(), DType::F16)), head);
     block_on(gpu.finish()).expect("a device");
     let before = gpu.memory().expect("a device").reserved;
-    let mesh = block_on(extract(&voxels, &features, 256)).expect("valid").expect("a device");
+    let mesh = block_on(extract(&voxels, &rows, 256)).expect("valid").expect("a device");
     let taken = gpu.memory().expect("a device").reserved - before;
-    println!("{} faces, {:.0} MB besides the rows", mesh.faces.len(), taken as f64 * 1e-6);
+    println!("{} faces, {:.0} MB besides the decoder's output", mesh.faces.len(), taken as f64 * 1e-6);
     assert!(mesh.faces.len() > 200_000, "{} faces", mesh.faces.len());
     assert!(taken <= LIMIT, "{taken} bytes");
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, FloatDType, Tensor};
 use maquette_kernels::{
-    Activation, Conv3, Linear, Voxels, activate, conv3_sparse, group_norm, linear, linear_residual, subdivide,
+    Activation, Conv3, DecodedRows, Linear, Voxels, activate, conv3_sparse, group_norm, linear_residual, subdivide,
 };
 use maquette_weights::TensorSource;
 
@@ -33,9 +33,9 @@ pub struct MeshFeatures {
     pub voxels: Voxels,
     /// Edge of the fine grid.
     pub resolution: usize,
-    /// `[voxels, 53]` or with colour `[voxels, 101]`, f32: signed distance at 8 corners, deformation 8×3, FlexiCubes weights 21
+    /// `[voxels, 53]` or with colour `[voxels, 101]`, made by the last layer where they are used: signed distance at 8 corners, deformation 8×3, FlexiCubes weights 21
     /// (β 12, α 8, γ 1), colour and normal 8×6. The bias −1/resolution is not yet added to the distances. Corners: x fastest.
-    pub features: Tensor<2>,
+    pub rows: DecodedRows,
 }
 
 /// Where [`MeshDecoder::forward_watched`] is.
@@ -108,8 +108,8 @@ impl MeshDecoder {
             watch(MeshStage::Upsample(i), &h, &voxels);
         }
         // No norm here, unlike the other decoders.
-        let features = linear(h.cast(FloatDType::F32), &self.out_layer, Activation::None);
-        Ok(MeshFeatures { voxels, resolution: 4 * self.config.trunk.resolution, features })
+        let rows = DecodedRows::new(h, self.out_layer.clone());
+        Ok(MeshFeatures { voxels, resolution: 4 * self.config.trunk.resolution, rows })
     }
 }
 

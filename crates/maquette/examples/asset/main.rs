@@ -1,11 +1,11 @@
 //! How long the way from decoded features to a GLB takes on a device, and how well textures are solved for.
 //!
-//! `asset times [runs=3] [gaussians=300000] [faces=400000] [size=1024] [bake=solve|auto]`: the program's own path on a made
+//! `asset times [runs=3] [gaussians=300000] [faces=400000] [size=1024] [bake=solve|fast|auto]`: the program's own path on a made
 //! scene, by parts;
 //! `asset splats [gaussians=400000] [views=8] [side=1024]`: pictures of Gaussians by the device's clock;
 //! `asset texture [views=100] [side=1024] [size=1024] [noise=0.01] [out=FOLDER]`: a known texture from pictures of it; with
 //! `out` the observations are written for `tests/bench/torch_bake.py`, the reference's optimisation on the same data.
-//! `asset extract [latent=20000]`: the surface of a decoded field, on the device and by the definition.
+//! `asset extract [latent=20000] [half=0|1]`: the surface of a decoded field, on the device and by the definition.
 //! Every form takes `tier=auto|cpu|web|base|subgroup|matrix`.
 
 mod extract;

@@ -26,8 +26,9 @@ pub fn run(gpu: &Gpu, arguments: &Arguments) -> Result<(), Failure> {
     );
     let bake = match arguments.text("bake").unwrap_or("solve") {
         "solve" => Bake::Solve,
+        "fast" => Bake::Fast,
         "auto" => Bake::Auto,
-        other => return Err(format!("bake={other}: expected solve or auto").into()),
+        other => return Err(format!("bake={other}: expected solve, fast or auto").into()),
     };
     for run in 0..arguments.count("runs", 3)? {
         let (mesh, told) = (mesh.clone(), Told::default());

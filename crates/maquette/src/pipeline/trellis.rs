@@ -17,9 +17,6 @@ use super::{Array, Condition, GenerateOptions, Generated, Latent, Noise, Pipelin
 use crate::cutout::{gpu_bytes, read_back};
 use crate::{Control, Cutout, Error, ModelSource, Result, Stage};
 
-/// Decoded voxel rows read back at once: bounds the host's copy of them (53 MiB).
-const ROWS_AT_ONCE: usize = 1 << 17;
-
 /// The pipeline of TRELLIS-image models. Each stage takes and gives plain host values, so it can be run, saved and compared
 /// alone; [`TrellisImageTo3d::generate`] runs them all.
 #[derive(Debug)]
@@ -270,20 +267,17 @@ impl TrellisImageTo3d {
         Ok(mesh)
     }
 
-    /// The surface of a decoded field: on a GPU where the rows are, else from rows that are read in pieces.
+    /// The surface of a decoded field: on a GPU where the rows are, else from rows that are read run by run.
     async fn extract(&self, decoded: &MeshFeatures, control: &Control) -> Result<ExtractedMesh> {
-        let extracted = extract(&decoded.voxels, &decoded.features, decoded.resolution);
+        let extracted = extract(&decoded.voxels, &decoded.rows, decoded.resolution);
         if let Some(mesh) = self.gpu.guard_async(extracted).await?.map_err(maquette_models::Error::from)? {
             return Ok(mesh);
         }
-        let [rows, width] = decoded.features.dims();
         let mut extractor = SparseExtractor::new(decoded.resolution)?;
-        for start in (0..rows).step_by(ROWS_AT_ONCE) {
-            let end = rows.min(start + ROWS_AT_ONCE);
-            let part = self.gpu.guard(|| decoded.features.clone().slice([start..end, 0..width]))?;
-            let values = widened(read_back(&self.gpu, part).await?, width);
-            let coords: Vec<[i32; 3]> =
-                decoded.voxels.coords()[start..end].iter().map(|c| [c[1], c[2], c[3]]).collect();
+        for run in decoded.rows.runs() {
+            let rows = self.gpu.guard(|| decoded.rows.make(run.clone()))?;
+            let values = widened(read_back(&self.gpu, rows).await?, decoded.rows.width());
+            let coords: Vec<[i32; 3]> = decoded.voxels.coords()[run].iter().map(|c| [c[1], c[2], c[3]]).collect();
             extractor.push(&coords, &values)?;
             control.rest().await?;
         }

@@ -100,7 +100,7 @@ fn rows<const K: usize>(rows: &[[f32; K]], place: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(rows.as_flattened().to_vec(), [rows.len(), K]), place)
 }
 
-fn device(error: maquette_kernels::Error) -> Error {
+pub(super) fn device(error: maquette_kernels::Error) -> Error {
     Error::Network(error.into())
 }
 

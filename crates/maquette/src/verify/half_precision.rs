@@ -41,7 +41,7 @@ pub(super) async fn run(context: &Context<'_>, case: &Golden, checks: &mut Check
         } else if tensor == "mesh_raw" {
             let (decoder, inputs) = (context.mesh_decoder()?, context.case("mesh_decoder")?);
             let y = decoder.forward(inputs.tensor::<2>("in.slat", device)?, &inputs.voxels("in.coords")?)?;
-            (read_back(y.features).await?, inputs.values("out.raw")?)
+            (read_back(y.rows.whole()).await?, inputs.values("out.raw")?)
         } else {
             return Err(super::VerifyError::Content {
                 path: "half-precision case".into(),

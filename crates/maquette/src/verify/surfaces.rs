@@ -54,8 +54,8 @@ impl HostField {
         Ok(Self {
             resolution: features.resolution,
             coords: features.voxels.coords().iter().map(|c| [c[1], c[2], c[3]]).collect(),
-            features: read_back(features.features.clone()).await?,
-            extracted: extract(&features.voxels, &features.features, features.resolution)
+            features: read_back(features.rows.whole()).await?,
+            extracted: extract(&features.voxels, &features.rows, features.resolution)
                 .await
                 .map_err(maquette_models::Error::from)?,
         })

@@ -16,7 +16,7 @@ use crate::{Control, Result, Stage};
 /// Who draws the Gaussians.
 pub(super) enum Painter<'a> {
     Processor(&'a Gaussians),
-    Device(GaussianTensors, &'a Gpu),
+    Device(Box<GaussianTensors>, &'a Gpu),
 }
 
 impl<'a> Painter<'a> {
@@ -24,7 +24,7 @@ impl<'a> Painter<'a> {
     pub(super) fn new(gaussians: &'a Gaussians, gpu: Option<&'a Gpu>) -> Result<Self> {
         let Some(gpu) = gpu else { return Ok(Self::Processor(gaussians)) };
         let scene = gpu.guard(|| GaussianTensors::upload(gaussians, gpu.device()))?.map_err(device)?;
-        Ok(Self::Device(scene, gpu))
+        Ok(Self::Device(Box::new(scene), gpu))
     }
 
     /// The Gaussians on black and where they are, rows from the bottom as the mesh's.

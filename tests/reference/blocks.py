@@ -176,16 +176,22 @@ class SelfAttention(nn.Module):
 class CrossAttention(nn.Module):
     """Queries from tokens, keys and values from the condition `[B, M, cond]`."""
 
-    def __init__(self, width, cond_width, heads):
+    def __init__(self, width, cond_width, heads, qk_rms_norm=False):
         super().__init__()
         self.heads = heads
         self.to_q = nn.Linear(width, width)
         self.to_kv = nn.Linear(cond_width, 2 * width)
+        if qk_rms_norm:
+            self.q_rms_norm = MultiHeadRMSNorm(width // heads, heads)
+            self.k_rms_norm = MultiHeadRMSNorm(width // heads, heads)
+        self.qk_rms_norm = qk_rms_norm
         self.to_out = nn.Linear(width, width)
 
     def forward(self, x, context, segments=None):
         q = self.to_q(x).unflatten(-1, (self.heads, -1))
         k, v = self.to_kv(context).unflatten(-1, (2, self.heads, -1)).unbind(-3)
+        if self.qk_rms_norm:
+            q, k = self.q_rms_norm(q), self.k_rms_norm(k)
         y = attend(q, k, v) if segments is None else segments.pack(attend(segments.pad(q), k, v))
         return self.to_out(y.flatten(-2))
 
@@ -198,14 +204,15 @@ class ModulatedCrossBlock(nn.Module):
     `modulation` is the time embedding `[B, C]`, or `[B, 6C]` when the model shares its modulation.
     """
 
-    def __init__(self, width, cond_width, heads, mlp_ratio, qk_rms_norm=True, share_mod=False):
+    def __init__(self, width, cond_width, heads, mlp_ratio, qk_rms_norm=True, share_mod=False,
+                 qk_rms_norm_cross=False):
         super().__init__()
         self.share_mod = share_mod
         self.norm1 = LayerNorm32(width, eps=1e-6, elementwise_affine=False)
         self.norm2 = LayerNorm32(width, eps=1e-6)
         self.norm3 = LayerNorm32(width, eps=1e-6, elementwise_affine=False)
         self.self_attn = SelfAttention(width, heads, qk_rms_norm)
-        self.cross_attn = CrossAttention(width, cond_width, heads)
+        self.cross_attn = CrossAttention(width, cond_width, heads, qk_rms_norm_cross)
         self.mlp = FeedForward(width, mlp_ratio)
         if not share_mod:
             self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))

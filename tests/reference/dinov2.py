@@ -41,14 +41,28 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
+class SwiGlu(nn.Module):
+    """The giant form's perceptron: `w3(silu(a) * b)` for the halves of `w12(x)`; the hidden width is rounded up to eights."""
+
+    def __init__(self, width, hidden):
+        super().__init__()
+        hidden = (int(hidden * 2 / 3) + 7) // 8 * 8
+        self.w12 = nn.Linear(width, 2 * hidden)
+        self.w3 = nn.Linear(hidden, width)
+
+    def forward(self, x):
+        a, b = self.w12(x).chunk(2, dim=-1)
+        return self.w3(F.silu(a) * b)
+
+
 class Block(nn.Module):
-    def __init__(self, width, heads, mlp_ratio, init_values):
+    def __init__(self, width, heads, mlp_ratio, init_values, ffn_layer):
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
         self.attn = Attention(width, heads)
         self.ls1 = LayerScale(width, init_values)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = Mlp(width, int(width * mlp_ratio))
+        self.mlp = (Mlp if ffn_layer == "mlp" else SwiGlu)(width, int(width * mlp_ratio))
         self.ls2 = LayerScale(width, init_values)
 
     def forward(self, x):
@@ -69,16 +83,17 @@ class DinoVisionTransformer(nn.Module):
     """Image `[B, 3, H, W]` (normalised) to tokens: class, registers, patches rows first."""
 
     def __init__(self, embed_dim, depth, num_heads, img_size=518, patch_size=14, mlp_ratio=4,
-                 num_register_tokens=4, init_values=1.0, **_):
+                 num_register_tokens=4, init_values=1.0, ffn_layer="mlp", **_):
         super().__init__()
         self.patch_size = patch_size
         self.grid = img_size // patch_size
         self.patch_embed = PatchEmbed(patch_size, embed_dim)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid**2, embed_dim))
-        self.register_tokens = nn.Parameter(torch.zeros(1, num_register_tokens, embed_dim))
+        if num_register_tokens:
+            self.register_tokens = nn.Parameter(torch.zeros(1, num_register_tokens, embed_dim))
         self.mask_token = nn.Parameter(torch.zeros(1, embed_dim))
-        self.blocks = nn.ModuleList(Block(embed_dim, num_heads, mlp_ratio, init_values) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(embed_dim, num_heads, mlp_ratio, init_values, ffn_layer) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
 
     def position_embedding(self, rows, cols):
@@ -94,6 +109,8 @@ class DinoVisionTransformer(nn.Module):
         x = self.patch_embed(image)
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1).to(x.dtype), x], dim=1)
         x = x + self.position_embedding(rows, cols).to(x.dtype)
+        if not hasattr(self, "register_tokens"):
+            return x
         registers = self.register_tokens.expand(x.shape[0], -1, -1).to(x.dtype)
         return torch.cat([x[:, :1], registers, x[:, 1:]], dim=1)
 

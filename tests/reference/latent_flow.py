@@ -17,8 +17,8 @@ class SLatFlowModel(nn.Module):
                  io_block_channels=None, pe_mode="ape", use_skip_connection=True, qk_rms_norm=False,
                  qk_rms_norm_cross=False, share_mod=False, use_fp16=False):
         super().__init__()
-        if pe_mode != "ape" or qk_rms_norm_cross:
-            raise ValueError("only pe_mode 'ape' without qk_rms_norm_cross is specified")
+        if pe_mode != "ape":
+            raise ValueError("only pe_mode 'ape' is specified")
         width, heads = model_channels, num_heads or model_channels // num_head_channels
         io = list(io_block_channels or [])
         if len(io) != int(math.log2(patch_size)):
@@ -38,7 +38,7 @@ class SLatFlowModel(nn.Module):
             outputs += [SparseResBlock3d(c * twice, width, c) for _ in range(num_io_res_blocks - 1)]
         self.input_blocks, self.out_blocks = nn.ModuleList(inputs), nn.ModuleList(outputs)
         self.blocks = nn.ModuleList(
-            ModulatedCrossBlock(width, cond_channels, heads, mlp_ratio, qk_rms_norm, share_mod)
+            ModulatedCrossBlock(width, cond_channels, heads, mlp_ratio, qk_rms_norm, share_mod, qk_rms_norm_cross)
             for _ in range(num_blocks))
         self.out_layer = nn.Linear(io[0] if io else width, out_channels)
 

@@ -27,8 +27,8 @@ class SparseStructureFlowModel(nn.Module):
                  num_heads=None, num_head_channels=64, mlp_ratio=4, patch_size=2, pe_mode="ape",
                  qk_rms_norm=False, qk_rms_norm_cross=False, share_mod=False, use_fp16=False):
         super().__init__()
-        if pe_mode != "ape" or qk_rms_norm_cross:
-            raise ValueError("only pe_mode 'ape' without qk_rms_norm_cross is specified")
+        if pe_mode != "ape":
+            raise ValueError("only pe_mode 'ape' is specified")
         self.patch_size, self.share_mod = patch_size, share_mod
         self.grid = resolution // patch_size
         width, heads = model_channels, num_heads or model_channels // num_head_channels
@@ -40,7 +40,7 @@ class SparseStructureFlowModel(nn.Module):
         self.register_buffer("pos_emb", absolute_position_embedding(coords, width))
         self.input_layer = nn.Linear(in_channels * patch_size**3, width)
         self.blocks = nn.ModuleList(
-            ModulatedCrossBlock(width, cond_channels, heads, mlp_ratio, qk_rms_norm, share_mod)
+            ModulatedCrossBlock(width, cond_channels, heads, mlp_ratio, qk_rms_norm, share_mod, qk_rms_norm_cross)
             for _ in range(num_blocks))
         self.out_layer = nn.Linear(width, out_channels * patch_size**3)
 

@@ -1,5 +1,5 @@
-//! The encoders, for which no reference numbers exist: key sets as published, shapes, and their own parts against Burn's
-//! convolution.
+//! The encoders: key sets as published, shapes, and their own parts against Burn's convolution. The original's reference numbers lack
+//! them; `reference.rs` compares them with the independent implementation.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -44,6 +46,8 @@ mod full_form {
 
     use maquette_weights::{Checkpoint, DType, SafetensorsWriter, TensorInfo};
 
+    use crate::common::numbers;
+
     /// Levels, inputs, inner width, outputs.
     const STAGES: [(&str, usize, usize, usize, usize); 11] = [
         ("stage1", 7, 3, 32, 64),
@@ -58,19 +62,6 @@ mod full_form {
         ("stage2d", 6, 256, 32, 64),
         ("stage1d", 7, 128, 16, 64),
     ];
-
-    /// FNV-1a of the name seeds a counter, murmur's finaliser mixes it: values in [-1, 1).
-    pub fn numbers(name: &str, count: usize) -> Vec<f32> {
-        let seed = name.bytes().fold(2_166_136_261u32, |h, b| (h ^ u32::from(b)).wrapping_mul(16_777_619));
-        let value = |i: usize| {
-            let mut x = (i as u32).wrapping_mul(0x9e37_79b1).wrapping_add(seed);
-            x = (x ^ (x >> 16)).wrapping_mul(0x85eb_ca6b);
-            x = (x ^ (x >> 13)).wrapping_mul(0xc2b2_ae35);
-            x ^= x >> 16;
-            (x >> 8) as f32 / 8_388_608.0 - 1.0
-        };
-        (0..count).map(value).collect()
-    }
 
     fn conv(into: &mut BTreeMap<String, (Vec<usize>, Vec<f32>)>, name: &str, shape: [usize; 4]) {
         let weak = if name == "outconv" { 0.25 } else { 1.0 };
@@ -135,7 +126,7 @@ fn the_full_form_with_its_batch_norms_computes_what_torch_does() {
     assert!(weights.infos().map(|info| info.elements()).sum::<usize>() > 44_000_000);
     let network = U2Net::load(&weights, &device).unwrap();
     let (height, width) = (70, 90);
-    let pixels = full_form::numbers("pictures", 3 * height * width).iter().map(|v| v * 2.0).collect();
+    let pixels = common::numbers("pictures", 3 * height * width).iter().map(|v| v * 2.0).collect();
     let picture = Tensor::<4>::from_data(TensorData::new(pixels, [1, 3, height, width]), &device);
     let output = network.forward(picture).unwrap().into_data().try_into_vec::<f32>().unwrap();
     let expected = Checkpoint::open(root.join("tests/goldens/u2net/full_random.safetensors")).unwrap();

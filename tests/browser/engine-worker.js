@@ -111,6 +111,8 @@ const calls = {
       order: () => new api.Engine(),
       size: () => object.renderSplats(0, 10, 0, 0, 2),
       format: () => asset.file("fbx"),
+      turn: () => asset.picture('{"kind":"turntable","side":2048,"frames":200}'),
+      show: () => object.picture('{"kind":"four-views","show":"normals"}'),
       noWebGpu: () => api.Engine.open("{}"),
     };
     return tries[which]();

@@ -216,6 +216,8 @@ try {
     await worker.fails("maquette::usage", "wrong", "option");
     await worker.fails("maquette::usage", "wrong", "list");
     await worker.fails("maquette::usage", "wrong", "size");
+    await worker.fails("maquette::usage", "wrong", "turn");
+    await worker.fails("maquette::usage", "wrong", "show");
     await worker.fails("maquette::output::format", "wrong", "format");
     await worker.fails("maquette::model::damaged", "wrong", "pack");
     return worker.fails("maquette::model::damaged", "shortRead");

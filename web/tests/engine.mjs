@@ -86,6 +86,9 @@ export async function engineTests(suite) {
     const folder = keep("downloaded", await page.evaluate(dumped));
     const native = fromDump(folder, ["--seed", "42", "--steps", "1", "--faces", "1500", "--texture-size", "512", "--unwrap", "boxes", "--keep-hidden"]);
     holds(glb.bytes.equals(native), "the downloaded GLB differs from the native program's");
+    await page.locator('[data-picture="turntable"]').click();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.locator("#pictures-words", { hasText: "Stopped" }).waitFor();
     // Encoders of WebP break ties by the platform's word size: the same pixels, in other bytes.
     const turn = await visitor.look((await visitor.drawn("turntable", "normals")).bytes, "image/webp");
     const theirs = await visitor.look(preview(join(out, "native.glb"), "turn.webp", ["--show", "normals"]), "image/webp");

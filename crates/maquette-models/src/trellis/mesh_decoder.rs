@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, FloatDType, Tensor};
 use maquette_kernels::{
-    Activation, Conv3, DecodedRows, Linear, Voxels, activate, conv3_sparse, group_norm, linear_residual, subdivide,
+    Activation, Conv3, DecodedRows, Linear, Voxels, activate, conv3_sparse, group_norm, linear, subdivide,
 };
 use maquette_weights::TensorSource;
 
@@ -148,7 +148,11 @@ impl SubdivideBlock {
         let h = conv3_sparse(subdivide(h), &self.conv1, fine.neighbours());
         let h = activate(normed(h, fine, &self.out_norm), Activation::Silu);
         let h = conv3_sparse(h, &self.conv2, fine.neighbours());
-        linear_residual(subdivide(x), &self.skip_connection, h, None)
+        // Eight children share their parent's shortcut: made once, and added without its eight copies.
+        let shortcut = linear(x, &self.skip_connection, Activation::None);
+        let [parents, outputs] = shortcut.dims();
+        let sum = h.reshape([parents, 8, outputs]) + shortcut.reshape([parents, 1, outputs]);
+        sum.reshape([8 * parents, outputs])
     }
 }
 

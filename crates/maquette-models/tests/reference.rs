@@ -17,7 +17,7 @@ use maquette_models::{
         StructureEncoderConfig, StructureFlow, StructureFlowConfig,
     },
 };
-use maquette_weights::{Checkpoint, TensorSource};
+use maquette_weights::Checkpoint;
 use serde_json::Value;
 
 /// One case: its description, its weights and its numbers.

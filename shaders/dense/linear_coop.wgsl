@@ -5,8 +5,8 @@
 // the matrix units work on this one. An accumulator leaves its registers only as f32 through workgroup memory, 16×16 at a
 // time, and the epilogue is applied there.
 //
-// TILE 128 or 64, its edge; W weight storage; EPI and GATHER as in linear_epilogue, CIN a multiple of BK; TAIL 1: K is no
-// multiple of BK.
+// TILE 128 or 64, its edge; W weight storage; EPI and GATHER as in linear_epilogue; TAIL 1: K, or CIN of a convolution, is no
+// multiple of BK, so that a tile ends outside, or holds parts of several taps and every load finds its own.
 #import workgroup
 #let BM = TILE
 #let BN = TILE
@@ -76,7 +76,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let px${i} = (tid + ${i * THREADS}u) / ${K4}u;
   let kx${i} = (tid + ${i * THREADS}u) % ${K4}u;
   let rx${i} = min(m0 + px${i}, info[0] - 1u);
-#if GATHER != "no"
+#if GATHER != "no" && TAIL
+  let tap${i} = kx${i} / width;
+  let from${i} = neighbour(tap${i}, rx${i});
+  var x${i} = select(vec4<f16>(), x[u32(max(from${i}, 0)) * width + kx${i} - tap${i} * width], from${i} >= 0);
+#elif GATHER != "no"
   let from${i} = neighbour(0u, rx${i});
   var x${i} = select(vec4<f16>(), x[u32(max(from${i}, 0)) * width + kx${i}], from${i} >= 0);
 #elif TAIL
@@ -106,12 +110,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     workgroupBarrier();
     if (step + 1u < steps) {
       let next = (step + 1u) * ${K4}u;
-#if GATHER != "no"
+#if GATHER != "no" && !TAIL
       let tap = next / width;
       let inner = next - tap * width;
 #end
 #for i in 0..LOADS_X
-#if GATHER != "no"
+#if GATHER != "no" && TAIL
+      let at${i} = next + kx${i};
+      let last${i} = at${i} / width;
+      let next${i} = neighbour(min(last${i}, 26u), rx${i});
+      let inside${i} = next${i} >= 0 && at${i} < columns;
+      x${i} = select(vec4<f16>(), x[u32(max(next${i}, 0)) * width + at${i} - last${i} * width], inside${i});
+#elif GATHER != "no"
       let next${i} = neighbour(tap, rx${i});
       x${i} = select(vec4<f16>(), x[u32(max(next${i}, 0)) * width + inner + kx${i}], next${i} >= 0);
 #elif TAIL

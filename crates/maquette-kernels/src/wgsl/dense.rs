@@ -272,13 +272,9 @@ impl Problem<'_> {
             return None;
         }
         let gather = self.gather();
-        let conv = gather != "no";
-        if conv && !inputs.is_multiple_of(MATRIX_DEPTH) {
-            return None;
-        }
-        let (tile, edge) = if enough_tiles(m, n) { ("128", 128) } else { ("64", 64) };
-        let tail = if k.is_multiple_of(MATRIX_DEPTH) { "0" } else { "1" };
-        let kernel = if conv { "conv3_coop" } else { "linear_coop" };
+        let (tile, edge) = if n > 64 && enough_tiles(m, n) { ("128", 128) } else { ("64", 64) };
+        let tail = if inputs.is_multiple_of(MATRIX_DEPTH) { "0" } else { "1" };
+        let kernel = if gather != "no" { "conv3_coop" } else { "linear_coop" };
         let values =
             [("TILE", tile), ("W", self.stored()), ("EPI", self.epilogue.name), ("TAIL", tail), ("GATHER", gather)];
         Some((permutation(kernel, &values)?, [edge, edge]))

@@ -30,6 +30,7 @@ export class RunView {
   #current: Row | undefined;
   #frames: ImageData[] = [];
   #turning = 0;
+  #splats = 0;
 
   /** Begins anew. The preview's canvas holds the cut-out until there are splats. */
   start(weightsAreHere: boolean): void {
@@ -89,7 +90,7 @@ export class RunView {
         this.#done(progress.stage, seconds(progress.seconds));
         break;
       case "gaussians":
-        byId("preview-caption").textContent = `${count(progress.count)} splats`;
+        this.#splats = progress.count;
         break;
       case "compiling": {
         const row = this.#row("kernels");
@@ -121,6 +122,7 @@ export class RunView {
       this.#frames.push(await frame(n));
       const newest = this.#frames.at(-1);
       if (newest) this.#put(newest);
+      byId("preview-caption").textContent = `${count(this.#splats)} splats`;
     }
     if (this.#frames.length === TURN && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.#turn(0);
   }

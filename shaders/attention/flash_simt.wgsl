@@ -5,7 +5,8 @@
 // 4 queries × 4 keys and 4 × D/TX columns of the output; running maximum and sum are those of online softmax. Rows of the key
 // (then value) tile are swizzled by XOR so that eight rows read at once lie in different banks.
 //
-// T element type; D padded head dim; VEC 4: dim == D, 1: any dim ≤ D.
+// T element type; D padded head dim; VEC 4: dim == D, 1: any dim ≤ D; SUB 1: a row's lanes find its maximum by subgroup shuffles
+// (subgroups of TX or more), 0: through workgroup memory.
 #import workgroup
 #let QUERIES = 64
 #let KEYS = select(D == 128, 16, 32)
@@ -116,10 +117,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 #for r in 0..4
     s${r} = select(vec4<f32>(-3.4e38), s${r} * scale, inside);
 #end
-    p[tid] = vec4<f32>(max(max(s0.x, s0.y), max(s0.z, s0.w)), max(max(s1.x, s1.y), max(s1.z, s1.w)), max(max(s2.x, s2.y), max(s2.z, s2.w)), max(max(s3.x, s3.y), max(s3.z, s3.w)));
+    let tops = vec4<f32>(max(max(s0.x, s0.y), max(s0.z, s0.w)), max(max(s1.x, s1.y), max(s1.z, s1.w)), max(max(s2.x, s2.y), max(s2.z, s2.w)), max(max(s3.x, s3.y), max(s3.z, s3.w)));
+#if SUB
+    var top = max(m, tops);
+#if TX == 8
+    top = max(top, subgroupShuffleXor(top, 4u));
+#end
+    top = max(top, subgroupShuffleXor(top, 2u));
+    top = max(top, subgroupShuffleXor(top, 1u));
+#else
+    p[tid] = tops;
     workgroupBarrier();
     var top = m;
     for (var j = 0u; j < ${TX}u; j++) { top = max(top, p[ty * ${TX}u + j]); }
+#end
     let fade = exp2(m - top);
     m = top;
 #for r in 0..4

@@ -4,8 +4,8 @@
 // K-major, so that the inner loop reads vec4s along M and N; the next tiles are fetched into registers meanwhile.
 //
 // T element type; W weight storage (f16 beside T = f32 is unpacked from words and needs no feature; i8, i4 carry scales);
-// VEC 4: K and N are multiples of 4, 1: any; TILE 128 or 32; TAIL 1: K (in convolutions CIN) may be no multiple of 16; EPI and
-// GATHER as in linear_epilogue.
+// VEC 4: K and N are multiples of 4, 1: any; TILE 128 or 32; TAIL 1: K (in convolutions CIN) may be no multiple of 16; LONG 1:
+// sums are so long that adding up product by product would cost f32 its last digits; EPI and GATHER as in linear_epilogue.
 #import workgroup
 // Vec4s of rows and of columns that an invocation makes, and invocations along both.
 #let R = select(TILE == 32, 1, 2)
@@ -14,12 +14,18 @@
 #let THREADS = TX * TX
 #let BM = TILE
 #let BK = 16
+// Sums are added up in chunks of this many steps, and the chunks then: the error grows with the root of a chunk's length. Small
+// tiles have the registers for it, large ones lose speed.
+#let CHUNK = 64
+#let CHUNKED = T == "f32" && (TILE == 32 || LONG)
 #let LD = BM / 4
 // 4×4 blocks that one tile of x (or W) is fetched in, and how many of both an invocation fetches.
 #let BLOCKS = (BM / 4) * (BK / 4)
 #let SLOTS = ceil_div(2 * BLOCKS, THREADS)
 #let E = select(VEC == 4, 4, 1)
 #let ELEMENT = select(VEC == 4, select(T == "f16", "vec4<f16>", "vec4<f32>"), T)
+// What an invocation keeps of the next tiles: as it was loaded where it can, for a conversion would wait for the load.
+#let RAW = select(VEC == 4 && W == T, ELEMENT, "vec4<f32>")
 
 #let NEXT = 2
 @group(0) @binding(0) var<storage, read_write> x: array<${ELEMENT}>;
@@ -39,11 +45,13 @@
 #import packed_weights
 #end
 
+// Neighbouring invocations fetch neighbouring fours of a line of x (or W) and store them as columns. Rows of four K are swizzled
+// by XOR, so that these stores meet different banks.
 var<workgroup> tile_x: array<vec4<f32>, ${BK * LD}>;
 var<workgroup> tile_w: array<vec4<f32>, ${BK * LD}>;
 
 // Four elements of row `row` of x from column `k` on, zeros past the end.
-fn fetch_x(row: u32, k: u32) -> vec4<f32> {
+fn fetch_x(row: u32, k: u32) -> ${RAW} {
   let columns = info[2];
 #if GATHER != "no" && VEC == 4
   let width = info[6];
@@ -53,8 +61,8 @@ fn fetch_x(row: u32, k: u32) -> vec4<f32> {
   let at = k;
 #end
   let picked = neighbour(at / width, row);
-  let value = vec4<f32>(x[(u32(max(picked, 0)) * width + at % width) / 4u]);
-  return select(vec4<f32>(), value, ${select(TAIL, "k < columns && ", "")}picked >= 0);
+  let value = ${RAW}(x[(u32(max(picked, 0)) * width + at % width) / 4u]);
+  return select(${RAW}(), value, ${select(TAIL, "k < columns && ", "")}picked >= 0);
 #elif GATHER != "no"
   let width = info[6];
   var out = vec4<f32>();
@@ -66,9 +74,9 @@ fn fetch_x(row: u32, k: u32) -> vec4<f32> {
   }
   return out;
 #elif !TAIL
-  return vec4<f32>(x[(row * columns + k) / 4u]);
+  return ${RAW}(x[(row * columns + k) / 4u]);
 #elif VEC == 4
-  return select(vec4<f32>(), vec4<f32>(x[(row * columns + min(k, columns - 4u)) / 4u]), k < columns);
+  return select(${RAW}(), ${RAW}(x[(row * columns + min(k, columns - 4u)) / 4u]), k < columns);
 #else
   let start = row * columns;
   let last = columns - 1u;
@@ -79,12 +87,12 @@ fn fetch_x(row: u32, k: u32) -> vec4<f32> {
 
 #if VEC == 4
 // Four weights, `at` counts fours of row `row`.
-fn four(row: u32, at: u32) -> vec4<f32> {
+fn four(row: u32, at: u32) -> ${RAW} {
   let fours = info[2] / 4u;
 #if W == "i8" || W == "i4"
   return unpacked(row, at, fours);
 #elif W == T
-  return vec4<f32>(w[row * fours + at]);
+  return ${RAW}(w[row * fours + at]);
 #else
   let packed = w[row * fours + at];
   return vec4<f32>(unpack2x16float(packed.x), unpack2x16float(packed.y));
@@ -101,11 +109,11 @@ fn one(at: u32) -> f32 {
 #end
 
 // Four elements of row `row` of W from column `k` on, zeros past the end.
-fn fetch_w(row: u32, k: u32) -> vec4<f32> {
+fn fetch_w(row: u32, k: u32) -> ${RAW} {
 #if !TAIL
   return four(row, k / 4u);
 #elif VEC == 4
-  return select(vec4<f32>(), four(row, min(k, info[2] - 4u) / 4u), k < info[2]);
+  return select(${RAW}(), four(row, min(k, info[2] - 4u) / 4u), k < info[2]);
 #else
   let columns = info[2];
   let start = row * columns;
@@ -132,22 +140,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (tile >= info[5]) { return; }
   let m0 = tile / info[4] * ${BM}u;
   let n0 = tile % info[4] * ${BM}u;
-  let tx = tid % ${TX}u;
-  let ty = tid / ${TX}u;
+  // 32 neighbouring invocations stand 8×4, so that what they read at a time of a tile of W is 128 bytes, and 64 of x.
+  let tx = tid / 32u % ${TX / 8}u * 8u + tid % 8u;
+  let ty = tid / ${4 * TX}u * 4u + tid % 32u / 8u;
 #for i in 0..4 * R
 #for j in 0..R
   var c${i}_${j} = vec4<f32>();
+#if CHUNKED
+  var total${i}_${j} = vec4<f32>();
+#end
 #end
 #end
 #for s in 0..SLOTS
   let b${s} = tid + ${s * THREADS}u;
   let is_x${s} = b${s} < ${BLOCKS}u;
   let at${s} = select(b${s} - ${BLOCKS}u, b${s}, is_x${s});
-  let k${s} = at${s} / ${LD}u * 4u;
-  let line${s} = at${s} % ${LD}u;
+  let k${s} = at${s} % ${BK / 4}u * 4u;
+  let line${s} = at${s} / ${BK / 4}u;
+  // Where column k of the block lies in row k of the tile; see the tiles.
+  let to${s} = k${s} * ${LD}u + (line${s} ^ (k${s} / 2u));
 #for e in 0..4
   let row${s}_${e} = select(min(n0 + line${s} * 4u + ${e}u, info[1] - 1u), min(m0 + line${s} * 4u + ${e}u, info[0] - 1u), is_x${s});
-  var v${s}_${e}: vec4<f32>;
+  var v${s}_${e}: ${RAW};
 #end
   if (is_x${s}) {
 #for e in 0..4
@@ -164,11 +178,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 #for s in 0..SLOTS
     if (is_x${s}) {
 #for e in 0..4
-      tile_x[(k${s} + ${e}u) * ${LD}u + line${s}] = vec4<f32>(v${s}_0[${e}], v${s}_1[${e}], v${s}_2[${e}], v${s}_3[${e}]);
+      tile_x[to${s} + ${e * LD}u] = vec4<f32>(${RAW}(v${s}_0[${e}], v${s}_1[${e}], v${s}_2[${e}], v${s}_3[${e}]));
 #end
     } else {
 #for e in 0..4
-      tile_w[(k${s} + ${e}u) * ${LD}u + line${s}] = vec4<f32>(v${s}_0[${e}], v${s}_1[${e}], v${s}_2[${e}], v${s}_3[${e}]);
+      tile_w[to${s} + ${e * LD}u] = vec4<f32>(${RAW}(v${s}_0[${e}], v${s}_1[${e}], v${s}_2[${e}], v${s}_3[${e}]));
 #end
     }
 #end
@@ -190,10 +204,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     for (var k = 0u; k < ${BK * LD}u; k += ${UNROLL * LD}u) {
 #for u in 0..UNROLL
 #for r in 0..R
-      let a${u}_${r} = tile_x[k + ty + ${u * LD + r * TX}u];
+      let a${u}_${r} = tile_x[k + (ty ^ ((k / ${4 * LD}u + ${u / 4}u) * 2u)) + ${u * LD + r * TX}u];
 #end
 #for r in 0..R
-      let w${u}_${r} = tile_w[k + tx + ${u * LD + r * TX}u];
+      let w${u}_${r} = tile_w[k + (tx ^ ((k / ${4 * LD}u + ${u / 4}u) * 2u)) + ${u * LD + r * TX}u];
 #end
 #for i in 0..4 * R
 #for j in 0..R
@@ -202,10 +216,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 #end
 #end
     }
+#if CHUNKED
+    if (step % ${CHUNK}u == ${CHUNK - 1}u) {
+#for i in 0..4 * R
+#for j in 0..R
+      total${i}_${j} += c${i}_${j};
+      c${i}_${j} = vec4<f32>();
+#end
+#end
+    }
+#end
     workgroupBarrier();
   }
 #for i in 0..4 * R
 #for j in 0..R
+#if CHUNKED
+  c${i}_${j} += total${i}_${j};
+#end
   store(c${i}_${j}, m0 + ty * 4u + ${i / 4 * TX * 4 + i % 4}u, n0 + tx * 4u + ${j * TX * 4}u);
 #end
 #end

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{cube, element, empty, gpu, launch, matrix_kernels, permutation, tensor};
+use super::{cube, element, empty, gpu, launch, matrix_kernels, permutation, subgroup_size, tensor};
 use crate::RowGroups;
 
 /// Largest head dim with a kernel.
@@ -24,6 +24,8 @@ fn matrix_form(queries: usize, keys: usize, dim: usize) -> (&'static str, usize)
 
 /// Queries that a workgroup takes without matrix units.
 const QUERIES: usize = 64;
+/// Neighbouring lanes that share a query there, at most.
+const LANES_OF_A_ROW: usize = 8;
 
 pub(crate) fn attention(
     q: &Tensor<3>,
@@ -60,7 +62,9 @@ pub(crate) fn attention(
         let (form, queries) = matrix_form(rows / groups, k_groups.rows() / groups, dim);
         (permutation("attention_coop", &[("D", padded), ("CFG", form)])?, queries)
     } else {
-        (permutation("attention_simt", &[("T", t), ("D", padded), ("VEC", vec)])?, QUERIES)
+        let subgroups = subgroup_size(&capabilities).is_some_and(|size| size >= LANES_OF_A_ROW);
+        let (kernel, sub) = if subgroups { ("attention_subgroup", "1") } else { ("attention_simt", "0") };
+        (permutation(kernel, &[("T", t), ("D", padded), ("VEC", vec), ("SUB", sub)])?, QUERIES)
     };
     let (q, k, v) = (cube(q)?, cube(k)?, cube(v)?);
     let y = empty(&q, [rows, heads, dim], q.dtype);

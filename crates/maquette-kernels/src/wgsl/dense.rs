@@ -291,6 +291,7 @@ impl Problem<'_> {
             ("VEC", if vec { "4" } else { "1" }),
             ("TILE", tile),
             ("TAIL", tail),
+            ("LONG", if edge == 128 && self.x.dtype == DType::F32 && k > LONGEST_PLAIN_SUM { "1" } else { "0" }),
             ("EPI", self.epilogue.name),
             ("GATHER", self.gather()),
         ];
@@ -306,6 +307,9 @@ const FEW_ROWS: usize = 4;
 /// Elements of the sums that a tile takes at a time on matrix units, and without.
 const MATRIX_DEPTH: usize = 64;
 const PLAIN_DEPTH: usize = 16;
+/// Products that large tiles without matrix units add up one after the other in f32: their rounding reaches 1.6e-6 of the result
+/// here (√(K/2) · 2⁻²⁴/√3), and 4e-6 for the 27 · 1024 of the widest convolution.
+const LONGEST_PLAIN_SUM: usize = 4096;
 
 /// Whether 128×128 tiles are enough to keep a device busy: they reuse more than smaller ones.
 fn enough_tiles(m: usize, n: usize) -> bool {

@@ -62,6 +62,12 @@ fn matrix_kernels(capabilities: &Capabilities) -> bool {
     capabilities.tier == Tier::Matrix && capabilities.subgroups.is_some_and(|sizes| sizes.min == 32 && sizes.max == 32)
 }
 
+/// The size of subgroups where bodies that count on it are used: all of one known size.
+fn subgroup_size(capabilities: &Capabilities) -> Option<usize> {
+    let sizes = capabilities.subgroups.filter(|sizes| sizes.min == sizes.max && capabilities.tier >= Tier::Subgroup)?;
+    (4..=64).contains(&sizes.min).then_some(sizes.min as usize)
+}
+
 /// The tensor as a buffer of contiguous rows.
 pub(crate) fn cube<const D: usize>(x: &Tensor<D>) -> Option<CubeTensor> {
     x.clone().try_into_primitive::<CubeBackend>().ok().map(into_contiguous)

@@ -2,23 +2,19 @@
 
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::tensor::CubeTensor;
-use maquette_gpu::{Capabilities, Tier};
+use maquette_gpu::Capabilities;
 
-use super::{cube, cube_f32, element, empty, gpu, group_words, launch, permutation, tensor};
+use super::{cube, cube_f32, element, empty, gpu, group_words, launch, permutation, subgroup_size, tensor};
 use crate::RowGroups;
 
 /// Rows that a workgroup takes without subgroups.
 const ROWS: usize = 4;
-/// Invocations of a workgroup of the layer norm.
+/// Invocations of a workgroup of the layer norm, and of the head norm in units of 16 bytes.
 const THREADS: usize = 128;
+/// Vectors of each lane of the latter.
+const WIDE_VECTORS: usize = 4;
 /// Elements that a lane of the layer norm can keep in registers.
 const HELD: usize = 32;
-
-/// The size of subgroups where bodies that give a row to each are used: all of one known size.
-fn subgroup_size(capabilities: &Capabilities) -> Option<usize> {
-    let sizes = capabilities.subgroups.filter(|sizes| sizes.min == sizes.max && capabilities.tier >= Tier::Subgroup)?;
-    (4..=64).contains(&sizes.min).then_some(sizes.min as usize)
-}
 
 pub(crate) fn layer_norm(x: &Tensor<2>, affine: Option<(&Tensor<1>, &Tensor<1>)>, eps: f64) -> Option<Tensor<2>> {
     let capabilities = gpu(x)?;
@@ -63,7 +59,7 @@ fn normalise(
     if rows == 0 || width == 0 {
         return None;
     }
-    let wide = width.is_multiple_of(16 / x.dtype().size());
+    let wide = width.is_multiple_of(4);
     let subgroup = subgroup_size(capabilities).filter(|_| wide);
     let lanes = subgroup.unwrap_or(THREADS / ROWS);
     let held = wide && width <= HELD * lanes;
@@ -99,7 +95,7 @@ pub(crate) fn rms_norm_heads(x: &Tensor<3>, gamma: &Tensor<2>) -> Option<Tensor<
         Some((lanes, units)) => {
             let subgroup = subgroup_size(&capabilities).is_some_and(|size| size >= units);
             let (kernel, sub) = if subgroup { ("rms_heads_subgroup", "1") } else { ("rms_heads_wide", "0") };
-            (permutation(kernel, &[("T", t), ("LANES", lanes), ("SUB", sub)])?, 256 / units)
+            (permutation(kernel, &[("T", t), ("LANES", lanes), ("SUB", sub)])?, WIDE_VECTORS * THREADS / units)
         }
         None => {
             let vec = if dim.is_multiple_of(4) { "4" } else { "1" };
@@ -140,6 +136,8 @@ pub(crate) fn group_norm(
 ) -> Option<Tensor<2>> {
     /// Rows whose statistics one workgroup takes.
     const CHUNK: usize = 128;
+    /// Channels that it takes side by side.
+    const GROUP_CHANNELS: usize = 256;
     let t = element(x.dtype(), &*gpu(x)?)?;
     let [rows, channels] = x.dims();
     let fits = affine.0.dims() == [channels] && affine.1.dims() == [channels] && batches.rows() == rows;
@@ -160,14 +158,15 @@ pub(crate) fn group_norm(
     let (x, weight, bias) = (cube(x)?, cube_f32(affine.0)?, cube_f32(affine.1)?);
 
     let parts = empty(&x, [count * groups * 4], DType::F32);
-    let mut info = vec![channels as u32, groups as u32, count as u32, 0];
+    let together = (GROUP_CHANNELS / (channels / groups)).clamp(1, groups);
+    let mut info = vec![channels as u32, groups as u32, count as u32, together as u32];
     info.extend(chunks);
-    launch(permutation("group_stats", &[("T", t)])?, &[&x, &parts], info, count * groups);
+    launch(permutation("group_stats", &[("T", t)])?, &[&x, &parts], info, count * groups.div_ceil(together));
 
     let stats = empty(&x, [batches.len() * groups * 2], DType::F32);
     let mut info = vec![groups as u32, batches.len() as u32, (eps as f32).to_bits(), 0];
     info.extend(first_chunks);
-    launch(permutation("group_merge", &[])?, &[&parts, &stats], info, (batches.len() * groups).div_ceil(64));
+    launch(permutation("group_merge", &[])?, &[&parts, &stats], info, batches.len() * groups);
 
     let y = empty(&x, [rows, channels], x.dtype);
     let mut info = vec![(rows * channels) as u32, channels as u32, groups as u32, 0];

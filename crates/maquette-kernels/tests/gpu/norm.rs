@@ -17,6 +17,7 @@ fn layer_norms_of_any_shape_equal_f64() {
     let mut random = Random(4);
     for (tier, device, f16) in devices() {
         for (dtype, bound) in dtypes(f16) {
+            let mut all = Together::default();
             for _ in 0..SHAPES {
                 let rows = random.pick(&[1, 2, 3, 5, 8, 13, 37]);
                 let width = random.pick(&[4, 7, 12, 31, 64, 100, 255, 256, 513, 768, 1024, 1028, 2050, 4096]);
@@ -24,7 +25,8 @@ fn layer_norms_of_any_shape_equal_f64() {
                     random.values(rows * width, 2.0, dtype).iter().map(|v| round(v + 0.5, dtype)).collect();
                 let plain = normalised(&x, width, 1e-6);
                 let input = upload(&x, [rows, width], dtype, &device);
-                let check = |what: &str, y: Vec<f64>, expected: &[f64]| {
+                let mut check = |what: &str, y: Vec<f64>, expected: &[f64]| {
+                    all.add(&y, expected);
                     let error = relative_error(&y, expected);
                     assert!(
                         error <= allowed(expected, dtype, bound),
@@ -56,6 +58,7 @@ fn layer_norms_of_any_shape_equal_f64() {
                     plain.iter().enumerate().map(|(i, y)| y * (1.0 + s[at(i)]) + t[at(i)]).collect();
                 check("modulated", download(layer_norm_modulate(input, &up(&s), &up(&t), &groups, 1e-6)), &expected);
             }
+            assert!(all.error() <= bound, "{tier} {dtype:?}, all shapes together: {:.2e}", all.error());
         }
     }
 }
@@ -65,6 +68,7 @@ fn head_norms_of_any_shape_equal_f64() {
     let mut random = Random(5);
     for (tier, device, f16) in devices() {
         for (dtype, bound) in dtypes(f16) {
+            let mut all = Together::default();
             for _ in 0..SHAPES {
                 let (rows, heads) = (1 + random.below(40), 1 + random.below(5));
                 let dim = random.pick(&[1, 3, 4, 16, 30, 32, 64, 96, 128]);
@@ -81,12 +85,15 @@ fn head_norms_of_any_shape_equal_f64() {
                     .collect();
                 let gamma = upload(&g, [heads, dim], burn::tensor::DType::F32, &device);
                 let y = rms_norm_heads(upload(&x, [rows, heads, dim], dtype, &device), &gamma);
-                let error = relative_error(&download(y), &expected);
+                let y = download(y);
+                all.add(&y, &expected);
+                let error = relative_error(&y, &expected);
                 assert!(
                     error <= allowed(&expected, dtype, bound),
                     "{tier} {dtype:?} [{rows}, {heads}, {dim}]: {error:.2e}"
                 );
             }
+            assert!(all.error() <= bound, "{tier} {dtype:?}, all shapes together: {:.2e}", all.error());
         }
     }
 }

@@ -108,6 +108,28 @@ pub fn allowed(expected: &[f64], dtype: DType, bound: f64) -> f64 {
     bound.max(1.01 * relative_error(&rounded, expected))
 }
 
+/// Results of many shapes taken together: small ones can lie beyond a bound by the rounding of their few elements, all of them
+/// together cannot.
+#[derive(Default)]
+pub struct Together {
+    apart: f64,
+    norm: f64,
+}
+
+impl Together {
+    pub fn add(&mut self, y: &[f64], expected: &[f64]) {
+        let norm: f64 = expected.iter().map(|b| b * b).sum();
+        // As shares of their own norm, so that no shape outweighs the others by its values, but by its size.
+        let scale = if norm > 0.0 { y.len() as f64 / norm } else { 0.0 };
+        self.apart += scale * y.iter().zip(expected).map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
+        self.norm += scale * norm;
+    }
+
+    pub fn error(&self) -> f64 {
+        (self.apart / self.norm).sqrt()
+    }
+}
+
 /// Whether NaN, infinities (with sign) and finite values stand in the same places.
 pub fn same_kinds(a: &[f64], b: &[f64]) -> bool {
     let kind = |v: &f64| {

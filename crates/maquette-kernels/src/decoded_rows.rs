@@ -7,8 +7,8 @@ use burn::tensor::{Device, FloatDType, Tensor};
 
 use crate::linear::{Activation, Linear, linear};
 
-/// Rows that are made at once: 53 MB of them with colours, and as much of what they are made of.
-const AT_ONCE: usize = 1 << 17;
+/// Rows that are made at once: 26 MB of them with colours, and as much of what they are made of.
+const AT_ONCE: usize = 1 << 16;
 
 /// Rows `[voxels, width]` in f32 that come in runs.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ impl DecodedRows {
         Self { hidden, head: Some(head), at_once: AT_ONCE }
     }
 
-    /// The same in runs of `rows` rows (131,072 unless asked otherwise).
+    /// The same in runs of `rows` rows (65,536 unless asked otherwise).
     #[must_use]
     pub fn in_runs_of(self, rows: usize) -> Self {
         Self { at_once: rows.max(1), ..self }

@@ -225,6 +225,30 @@ mod tests {
     }
 
     #[test]
+    fn small_files_bad_atlases_crowded_edges_and_many_parts_are_named() {
+        let named = |mesh: &TriangleMesh, word: &str| {
+            let context = HealthContext { texture_size: Some(512), file_bytes: Some(4000), ..HealthContext::default() };
+            let r = health(mesh, &context).expect("valid");
+            assert!(r.warnings.iter().any(|w| w.contains(word)), "{word}: {:?}", r.warnings);
+        };
+        let solid = shapes::cuboid([1.0; 3]);
+        named(&solid, "only 4000 bytes");
+        let laid = |scale: f32| {
+            let uvs = solid.positions.iter().map(|p| [scale * p[0], scale * p[1]]).collect();
+            TriangleMesh { uvs, ..solid.clone() }
+        };
+        named(&laid(0.01), "of the texture");
+        named(&laid(10.0), "overlap");
+        let mut turned = solid.clone();
+        turned.faces.iter_mut().for_each(|f| f.swap(1, 2));
+        named(&turned, "inside out");
+        let corners = vec![[0.0; 3], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]];
+        named(&TriangleMesh::new(corners, vec![[0, 1, 2], [1, 0, 3], [0, 1, 4]]), "more than two faces");
+        let apart = (0..63u8).map(|i| [f32::from(i), f32::from(i % 3), f32::from(i % 2)]).collect();
+        named(&TriangleMesh::new(apart, (0..21).map(|i| [3 * i, 3 * i + 1, 3 * i + 2]).collect()), "21 parts");
+    }
+
+    #[test]
     fn an_empty_mesh_is_reported_not_refused() {
         let r = health(&TriangleMesh::default(), &HealthContext::default()).expect("valid");
         assert!(r.warnings.iter().any(|w| w.contains("no triangles")));

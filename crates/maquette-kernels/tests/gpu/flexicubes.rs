@@ -77,7 +77,7 @@ fn compare(
     expected.faces.len()
 }
 
-/// Runs have 131,072 rows.
+/// Runs have 65,536 rows.
 #[test]
 fn rows_in_several_runs_give_the_same_surface() {
     let Some((name, device, _)) = devices().into_iter().find(|(name, _, half)| *name != "cpu" && *half) else { return };

@@ -46,7 +46,7 @@ export async function engineTests(suite) {
     const views = join(out, "native-views.png");
     const native = fromDump(folder, ["--noise", reference, "--faces", "1500", "--texture-size", "256", "--preview", views]);
     holds(glb.equals(native), "the page's GLB (tests/out/page.glb) differs from the native program's (native.glb)");
-    const bySize = (show) => Buffer.from(made.pictures[show], "base64");
+    const drawn = (show) => Buffer.from(made.pictures[show], "base64");
     holds(drawn("texture").equals(readFileSync(views)), "four views of the mesh differ from the native program's (native-views.png)");
     holds(drawn("normals").equals(preview(join(out, "native.glb"), "normals.png", ["--show", "normals", "--size", "200"])), "four views of the normals differ");
     holds(drawn("splats").equals(preview(join(folder, "gaussians.safetensors"), "splats.png", ["--size", "200"])), "four views of the splats differ");

@@ -119,3 +119,27 @@ pub(crate) async fn read_floats<const D: usize>(x: Tensor<D>) -> Result<Vec<f32>
 fn read_failed(error: impl std::fmt::Debug) -> Error {
     Error::Read { message: format!("{error:?}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use maquette_gpu::{AdapterChoice, Gpu, OpenOptions};
+    use pollster::block_on;
+
+    use super::*;
+
+    /// One dimension of a dispatch ends at 65,535 groups; more go into the second, whose last row is not full.
+    #[test]
+    fn dispatches_beyond_65535_groups_reach_every_word_once() {
+        let Ok(gpu) = block_on(Gpu::open(&AdapterChoice::default(), OpenOptions::default())) else { return };
+        let buffers = Buffers::on(gpu.device()).expect("a GPU");
+        let length = LANES * (65_535 + 3) + 5;
+        // Multiplied by an odd number, every word is another.
+        let step = 2_654_435_761u32;
+        let index = buffers.ramp(length, (length - 1) as u32, u32::MAX);
+        let reversed = buffers.gather(&buffers.ramp(length, 7, step), &index, length);
+        let words = block_on(read_words::<1>(int_tensor(reversed))).expect("readable");
+        assert_eq!(words.len(), length);
+        let wrong = (0..length).find(|i| words[*i] != step.wrapping_mul((length - 1 - i) as u32).wrapping_add(7));
+        assert_eq!(wrong, None);
+    }
+}

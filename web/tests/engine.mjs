@@ -12,13 +12,19 @@ const picture = join(root, "tests/goldens/trellis/e2e/input.png");
 const target = resolve(root, process.env.CARGO_TARGET_DIR || "target");
 /** A stage may take minutes on a busy processor without a graphics card. */
 const LONG = 500_000;
+/** Even a click waits for a picture of the page, which the software rasteriser draws between its other work. */
+const PATIENT = 120_000;
 
 export async function engineTests(suite) {
   const site = await servePage(dist);
   const packs = await servePacks({ tiny: join(out, "tiny"), mini: join(dist, "packs/mini") });
   const browser = await launch();
   const options = { query: `?pack=${packs.origin}/tiny/pack.json&precision=f32`, allowed: [packs.origin] };
-  const visit = (name, body, more = {}) => suite.visit(name, browser, site.origin, { ...options, ...more }, body);
+  const visit = (name, body) =>
+    suite.visit(name, browser, site.origin, options, (visitor, page) => {
+      page.setDefaultTimeout(PATIENT);
+      return body(visitor, page);
+    });
 
   await visit("the doctor page shows what the engine finds", async (visitor, page) => {
     await page.goto(`${visitor.origin}/doctor`);

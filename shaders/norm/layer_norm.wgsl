@@ -1,14 +1,20 @@
 // Layer norm over rows of x [M, C]: plain, affine (f32 weight and bias [C]) or modulated ((1 + scale), shift [groups, C]).
 // Statistics in f32, mean first, then the variance around it.
 //
-// T element type; S type of scale and shift; WIDE 1: C is a multiple of 4, which are loaded at once (neighbouring lanes
-// neighbouring fours, where 16 bytes a lane were slower); HELD 1: a row fits the registers of its lanes, 0: it
-// is read three times; SUB 1: one row to a subgroup of any size, 0: one row to 32 invocations that add through workgroup memory.
+// T element type; S type of scale and shift; WIDE 1: C is a multiple of the elements in 16 bytes, which are loaded at once;
+// HELD 1: a row fits the registers of its lanes, 0: it is read three times; SUB 1: one row to a subgroup of any size, 0: one
+// row to 32 invocations that add through workgroup memory.
 #import workgroup
-#let E = select(WIDE, 4, 1)
-#let UNITS = 8
-#let ELEMENT = select(WIDE, select(T == "f16", "vec4<f16>", "vec4<f32>"), T)
-#let FACTOR = select(WIDE, select(S == "f16", "vec4<f16>", "vec4<f32>"), S)
+#let E = select(WIDE, select(T == "f16", 8, 4), 1)
+#let FOURS = E / 4
+#let UNITS = select(E == 4, 8, 4)
+#let ELEMENT = select(E == 8, "Eight", select(E == 4, "vec4<f32>", T))
+#let FACTOR = select(WIDE, select(S == "f16", "Eight", "vec4<f32>"), S)
+// Factors a unit of x takes.
+#let STEPS = select(E == 8 && S == "f32", 2, 1)
+#if E == 8
+struct Eight { a: vec4<f16>, b: vec4<f16> }
+#end
 @group(0) @binding(0) var<storage, read_write> x: array<${ELEMENT}>;
 #let NEXT = 1
 #if MODE != "plain"
@@ -24,27 +30,100 @@
 #import groups
 #end
 
-// A unit of a row in f32.
-#let UNIT = select(WIDE, "vec4<f32>", "f32")
-
-fn total(u: ${UNIT}) -> f32 {
-  return ${select(WIDE, "dot(u, vec4<f32>(1.0))", "u")};
+// A unit of a row in f32; a single element is kept in the first component, beside zeros.
+struct Unit {
+  v0: vec4<f32>,
+#if E == 8
+  v1: vec4<f32>,
+#end
 }
 
-fn squares(u: ${UNIT}) -> f32 {
-  return ${select(WIDE, "dot(u, u)", "u * u")};
-}
-
-// A unit of the result from its normalised value.
-#if MODE == "plain"
-fn finish(u: ${UNIT}) -> ${ELEMENT} {
-  return ${ELEMENT}(u);
-}
+fn load(at: u32) -> Unit {
+#if E == 8
+  let packed = x[at];
+  return Unit(vec4<f32>(packed.a), vec4<f32>(packed.b));
+#elif E == 4
+  return Unit(x[at]);
 #else
-fn finish(u: ${UNIT}, by: ${FACTOR}, plus: ${FACTOR}) -> ${ELEMENT} {
-  return ${ELEMENT}(u * (${UNIT}(by)${select(MODE == "modulate", " + 1.0", "")}) + ${UNIT}(plus));
+  return Unit(vec4<f32>(f32(x[at]), 0.0, 0.0, 0.0));
+#end
+}
+
+fn total(u: Unit) -> f32 {
+#if E == 8
+  let v = u.v0 + u.v1;
+  return v.x + v.y + v.z + v.w;
+#elif E == 4
+  return u.v0.x + u.v0.y + u.v0.z + u.v0.w;
+#else
+  return u.v0.x;
+#end
+}
+
+fn less(u: Unit, mean: f32) -> Unit {
+#if E == 8
+  return Unit(u.v0 - mean, u.v1 - mean);
+#elif E == 4
+  return Unit(u.v0 - mean);
+#else
+  return Unit(vec4<f32>(u.v0.x - mean, 0.0, 0.0, 0.0));
+#end
+}
+
+fn squares(u: Unit) -> f32 {
+#if E == 8
+  return dot(u.v0, u.v0) + dot(u.v1, u.v1);
+#else
+  return dot(u.v0, u.v0);
+#end
+}
+
+#if MODE != "plain"
+#for N in 0..2
+#let NAME = select(N == 0, "scale", "shift")
+fn ${NAME}_of(unit: u32) -> Unit {
+#if STEPS == 2
+  return Unit(${NAME}[unit * 2u], ${NAME}[unit * 2u + 1u]);
+#elif E == 8
+  let packed = ${NAME}[unit];
+  return Unit(vec4<f32>(packed.a), vec4<f32>(packed.b));
+#elif E == 4
+  return Unit(${NAME}[unit]);
+#else
+  return Unit(vec4<f32>(f32(${NAME}[unit])));
+#end
 }
 #end
+#end
+
+fn store(at: u32, u: Unit, factor: f32, factors: u32) {
+  var v0 = u.v0 * factor;
+#if E == 8
+  var v1 = u.v1 * factor;
+#end
+#if MODE != "plain"
+  let by = scale_of(factors);
+  let plus = shift_of(factors);
+#if MODE == "modulate"
+  v0 = v0 * (by.v0 + 1.0) + plus.v0;
+#if E == 8
+  v1 = v1 * (by.v1 + 1.0) + plus.v1;
+#end
+#else
+  v0 = v0 * by.v0 + plus.v0;
+#if E == 8
+  v1 = v1 * by.v1 + plus.v1;
+#end
+#end
+#end
+#if E == 8
+  y[at] = Eight(vec4<f16>(v0), vec4<f16>(v1));
+#elif E == 4
+  y[at] = v0;
+#else
+  y[at] = ${T}(v0.x);
+#end
+}
 
 #if SUB
 #let THREADS = 128
@@ -86,36 +165,25 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let start = min(row, info[0] - 1u) * width;
   let count = f32(info[1]);
   let eps = bitcast<f32>(info[2]);
-#if HELD
-  var sum = 0.0;
-#for i in 0..UNITS
-  let c${i} = lane + ${i}u * lanes;
-  var u${i} = ${UNIT}();
-  if (c${i} < width) { u${i} = ${UNIT}(x[start + c${i}]); }
-#end
-#for i in 0..UNITS
-  sum += total(u${i});
-#end
 #if MODE == "modulate"
   let factors = group_of(min(row, info[0] - 1u)) * width;
 #else
   let factors = 0u;
 #end
-#if MODE != "plain"
-  // All of them before the first store, which might change them for all that the compiler knows: each would wait for the last.
+#if HELD
+  var sum = 0.0;
 #for i in 0..UNITS
-  var by${i} = ${FACTOR}();
-  var plus${i} = ${FACTOR}();
-  if (c${i} < width) {
-    by${i} = scale[factors + c${i}];
-    plus${i} = shift[factors + c${i}];
-  }
+  let c${i} = lane + ${i}u * lanes;
+  var u${i} = Unit();
+  if (c${i} < width) { u${i} = load(start + c${i}); }
 #end
+#for i in 0..UNITS
+  sum += total(u${i});
 #end
   let mean = row_sum(sum, tid) / count;
   var spread = 0.0;
 #for i in 0..UNITS
-  u${i} -= mean;
+  u${i} = less(u${i}, mean);
   spread += select(0.0, squares(u${i}), c${i} < width);
 #end
 #if SUB == 0
@@ -124,34 +192,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let factor = 1.0 / sqrt(row_sum(spread, tid) / count + eps);
   if (row >= info[0]) { return; }
 #for i in 0..UNITS
-#if MODE == "plain"
-  if (c${i} < width) { y[start + c${i}] = finish(u${i} * factor); }
-#else
-  if (c${i} < width) { y[start + c${i}] = finish(u${i} * factor, by${i}, plus${i}); }
-#end
+  if (c${i} < width) { store(start + c${i}, u${i}, factor, factors + c${i}); }
 #end
 #else
   var sum = 0.0;
-  for (var c = lane; c < width; c += lanes) { sum += total(${UNIT}(x[start + c])); }
+  for (var c = lane; c < width; c += lanes) { sum += total(load(start + c)); }
   let mean = row_sum(sum, tid) / count;
   var spread = 0.0;
-  for (var c = lane; c < width; c += lanes) { spread += squares(${UNIT}(x[start + c]) - mean); }
+  for (var c = lane; c < width; c += lanes) { spread += squares(less(load(start + c), mean)); }
 #if SUB == 0
   workgroupBarrier();
 #end
   let factor = 1.0 / sqrt(row_sum(spread, tid) / count + eps);
   if (row >= info[0]) { return; }
-#if MODE == "plain"
-  for (var c = lane; c < width; c += lanes) { y[start + c] = finish((${UNIT}(x[start + c]) - mean) * factor); }
-#else
-#if MODE == "modulate"
-  let factors = group_of(row) * width;
-#else
-  let factors = 0u;
-#end
-  for (var c = lane; c < width; c += lanes) {
-    y[start + c] = finish((${UNIT}(x[start + c]) - mean) * factor, scale[factors + c], shift[factors + c]);
-  }
-#end
+  for (var c = lane; c < width; c += lanes) { store(start + c, less(load(start + c), mean), factor, factors + c); }
 #end
 }

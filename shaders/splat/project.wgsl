@@ -69,11 +69,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let rx = vec3<f32>(dot(jx, c0), dot(jx, c1), dot(jx, c2)) * s;
   let ry = vec3<f32>(dot(jy, c0), dot(jy, c1), dot(jy, c2)) * s;
   let narrow = vec3<f32>(dot(rx, rx), dot(rx, ry), dot(ry, ry));
-  let d0 = max(narrow.x * narrow.z - narrow.y * narrow.y, 1e-6);
+  // The determinant of products is that of the cross product: of a needle, the difference of two near squares would leave noise.
+  let across = cross(rx, ry);
+  let thin = dot(across, across);
+  let d0 = max(thin, 1e-6);
   let a = narrow.x + kernel;
   let b = narrow.y;
   let c = narrow.z + kernel;
-  let det = a * c - b * b;
+  let det = thin + kernel * (narrow.x + narrow.z + kernel);
   let d1 = max(det, 1e-6);
   var compensation = sqrt(d0 / (d1 + 1e-6) + 1e-6);
   if (d0 <= 1e-6 || d1 <= 1e-6) { compensation = 0.0; }

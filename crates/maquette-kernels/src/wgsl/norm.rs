@@ -59,7 +59,7 @@ fn normalise(
     if rows == 0 || width == 0 {
         return None;
     }
-    let wide = width.is_multiple_of(4);
+    let wide = width.is_multiple_of(16 / x.dtype().size());
     let subgroup = subgroup_size(capabilities).filter(|_| wide);
     let lanes = subgroup.unwrap_or(THREADS / ROWS);
     let held = wide && width <= HELD * lanes;

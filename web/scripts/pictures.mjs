@@ -63,7 +63,7 @@ await shoot("page-cutout");
 await phone();
 await page.locator("#quality").selectOption("draft");
 await page.locator("#faces").fill("8000");
-await page.locator("#steps").fill("4");
+await page.locator("#steps").fill("6");
 await page.locator("#make").click();
 await page.locator("#preview-caption", { hasText: "splats" }).waitFor();
 await page.locator('[data-stage="mesh"].now').waitFor();

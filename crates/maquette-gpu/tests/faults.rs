@@ -15,6 +15,20 @@ fn open() -> Option<Gpu> {
     open_with(OpenOptions::default())
 }
 
+/// Tests of GPU bodies end early where no device opens; this one says whether any should.
+#[test]
+fn a_device_opens_exactly_where_a_vulkan_driver_is_named() {
+    let opened = pollster::block_on(Gpu::open(&AdapterChoice::default(), OpenOptions::default()));
+    let opened = opened.map(|gpu| gpu.capabilities().tier);
+    let named = std::env::var_os("VK_DRIVER_FILES");
+    match named.map(|drivers| std::env::split_paths(&drivers).any(|driver| driver.is_file())) {
+        Some(true) => assert!(opened.is_ok(), "{opened:?}"),
+        Some(false) => assert!(matches!(opened, Err(GpuError::NoAdapter { .. })), "{opened:?}"),
+        // Any machine: a device, or none for the one reason that is no fault.
+        None => assert!(matches!(opened, Ok(_) | Err(GpuError::NoAdapter { .. })), "{opened:?}"),
+    }
+}
+
 fn sum(gpu: &Gpu) -> f32 {
     Tensor::<1>::from_floats([1.0, 2.0, 3.0], gpu.device()).sum().into_scalar::<f32>()
 }

@@ -9,7 +9,7 @@
 @group(0) @binding(5) var<storage, read> info: array<u32>;
 
 var<workgroup> places: array<vec4<f32>, 256>;
-// C, opacity, the power below which a splat is too faint.
+// Across, opacity, the power below which a splat is too faint.
 var<workgroup> strengths: array<vec3<f32>, 256>;
 var<workgroup> colors: array<vec3<f32>, 256>;
 var<workgroup> span: vec2<u32>;
@@ -50,8 +50,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let p = places[k];
         let s = strengths[k];
         let d = p.xy - place;
-        let power = -0.5 * (p.z * d.x * d.x + s.x * d.y * d.y) - p.w * d.x * d.y;
-        if (power > 0.0 || power < s.z) { continue; }
+        let off = d.y + p.z * d.x;
+        let power = p.w * d.x * d.x + s.x * off * off;
+        if (!(power >= s.z)) { continue; }
         let alpha = min(s.y * exp(power), 0.99);
         if (!(alpha >= 1.0 / 255.0)) { continue; }
         let next = t * (1.0 - alpha);

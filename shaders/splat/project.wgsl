@@ -1,7 +1,9 @@
 // Projects Gaussians to a picture: steps 1 to 8 of the definition in maquette-mesh, `raster_gaussian`.
 //
-// A splat is four vec4s of words: mean x, y, conic A, B | C, opacity, depth, radius | r, g, b, – | tile x0, y0, x1, y1. The
-// radius is 0 where nothing is drawn. `keys` are the depths as words, which sort as the positive floats they are; hidden
+// A splat is four vec4s of words: mean x, y, slope k, along i | across w, opacity, depth, radius | r, g, b, – | tile x0, y0, x1, y1.
+// The exponent at a distance (x, y) is i·x² + w·(y + k·x)²: the definition's, completed to squares. Both terms are negative, so that
+// nothing cancels; of a needle, the definition's three terms are hundreds of times their sum, and their rounding is as much
+// as a faint splat's being drawn or not. The radius is 0 where nothing is drawn. `keys` are the depths as words, which sort as the positive floats they are; hidden
 // Gaussians come last.
 #import workgroup
 @group(0) @binding(0) var<storage, read_write> means: array<f32>;
@@ -96,8 +98,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let rgb = max(0.28209479177387814 * dc + 0.5, vec3<f32>());
   let opacity = opacities[i] * compensation;
   keys[i] = bitcast<u32>(t.z);
-  splats[i * 4u] = bitcast<vec4<u32>>(vec4<f32>(mean, c / det, -b / det));
-  splats[i * 4u + 1u] = bitcast<vec4<u32>>(vec4<f32>(a / det, opacity, t.z, radius));
+  splats[i * 4u] = bitcast<vec4<u32>>(vec4<f32>(mean, -b / a, -0.5 / a));
+  splats[i * 4u + 1u] = bitcast<vec4<u32>>(vec4<f32>(-0.5 * a / det, opacity, t.z, radius));
   splats[i * 4u + 2u] = bitcast<vec4<u32>>(vec4<f32>(rgb, 0.0));
   splats[i * 4u + 3u] = vec4<u32>(x0, y0, x1, y1);
 }

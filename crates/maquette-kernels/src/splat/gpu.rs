@@ -93,8 +93,17 @@ pub(super) async fn project_only(
     let words = read_words::<1>(int_tensor(splats)).await?;
     let splat = |w: &[u32; SPLAT_WORDS]| {
         let f = w.map(f32::from_bits);
-        let (mean, conic) = ([f[0], f[1]], [f[2], f[3], f[4]]);
-        Splat { depth: f[6], mean, conic, opacity: f[5], radius: f[7] as i32, tiles: [w[12], w[13], w[14], w[15]] }
+        // The exponent in squares, i·x² + w·(y + k·x)², multiplied out.
+        let [slope, along, across] = [f[2], f[3], f[4]];
+        let conic = [-2.0 * (along + across * slope * slope), -2.0 * across * slope, -2.0 * across];
+        Splat {
+            depth: f[6],
+            mean: [f[0], f[1]],
+            conic,
+            opacity: f[5],
+            radius: f[7] as i32,
+            tiles: [w[12], w[13], w[14], w[15]],
+        }
     };
     Ok(words.as_chunks::<SPLAT_WORDS>().0.iter().map(splat).collect())
 }

@@ -1,5 +1,5 @@
 // One pass of the stable radix sort: moves every key and its payload behind all smaller digits, and behind the equal digits
-// that came before it. `offsets` is the exclusive prefix sum of radix_count's counts.
+// that came before it. `offsets` is the exclusive prefix sum of radix_count's counts. SUB as in scan256.
 #import workgroup
 #import scan256
 #let ITEMS = 8
@@ -17,7 +17,15 @@ var<workgroup> work: array<u32, 2048>;
 var<workgroup> moves: array<u32, 16>;
 
 @compute @workgroup_size(256)
+#if SUB
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(subgroup_id) subgroup: u32, @builtin(subgroup_size) lanes: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  // Whichever invocations a subgroup is made of, its lanes are neighbours here.
+  let tid = subgroup * lanes + lane;
+#else
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
+  let lanes = 1u;
+#end
   let block = linear_workgroup(group, groups);
   let length = info[0];
   let shift = info[1];
@@ -49,7 +57,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   workgroupBarrier();
   var sum = 0u;
   for (var k = 0u; k < 8u; k++) { sum += work[tid * 8u + k]; }
-  var before = scan256(sum, tid);
+  var before = scan256(sum, tid, lanes);
   // The upper digits come after all of the lower ones.
   before += scan_total << 16u;
   for (var k = 0u; k < 8u; k++) {

@@ -5,7 +5,7 @@ use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 
 use crate::{
     Error,
-    wgsl::{cube, empty, gpu, launch, permutation},
+    wgsl::{any_subgroups, cube, empty, gpu, launch, permutation},
 };
 
 /// Words that a workgroup of the element-wise kernels takes.
@@ -16,14 +16,17 @@ pub(crate) struct Buffers {
     like: CubeTensor,
     /// Largest buffer that a kernel can bind, in words.
     pub(crate) most_words: u64,
+    /// Whether kernels with a body for subgroups of any size take it.
+    subgroups: bool,
 }
 
 impl Buffers {
     /// `None` on the CPU tier.
     pub(crate) fn on(device: &Device) -> Option<Self> {
         let anchor = Tensor::<1>::zeros([1], device);
-        let most_words = gpu(&anchor)?.storage_binding / 4;
-        Some(Self { like: cube(&anchor)?, most_words })
+        let capabilities = gpu(&anchor)?;
+        let (most_words, subgroups) = (capabilities.storage_binding / 4, any_subgroups(&capabilities));
+        Some(Self { like: cube(&anchor)?, most_words, subgroups })
     }
 
     /// Checks that one buffer can hold the product of `sizes` words (multiplied in 64 bits: browsers count in 32).
@@ -70,6 +73,24 @@ impl Buffers {
         let most = x.meta.num_elements() as u32;
         run("gather_words", &[], &[x, index, &y], vec![length as u32, most], length.div_ceil(LANES));
         y
+    }
+
+    /// Enqueues the body for subgroups (`kernel` + `_subgroup`, `SUB` 1) where they are, else the plain one (`SUB` 0).
+    pub(crate) fn run_either(
+        &self,
+        kernel: &str,
+        values: &[(&str, &str)],
+        buffers: &[&CubeTensor],
+        info: Vec<u32>,
+        groups: usize,
+    ) {
+        let mut values = values.to_vec();
+        values.push(("SUB", if self.subgroups { "1" } else { "0" }));
+        if self.subgroups {
+            run(&format!("{kernel}_subgroup"), &values, buffers, info, groups);
+        } else {
+            run(kernel, &values, buffers, info, groups);
+        }
     }
 }
 

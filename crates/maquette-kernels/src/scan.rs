@@ -5,7 +5,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use crate::{
     Error,
-    buffers::{Buffers, int_tensor, run, upload_words, words_of},
+    buffers::{Buffers, int_tensor, upload_words, words_of},
 };
 
 /// Words a workgroup takes.
@@ -44,12 +44,12 @@ pub(crate) fn scan(buffers: &Buffers, x: &CubeTensor, length: usize) -> CubeTens
     let blocks = length.div_ceil(BLOCK);
     let info = vec![length as u32];
     if blocks == 1 {
-        run("block_scan", &[("SUMS", "0")], &[x, &y], info, 1);
+        buffers.run_either("block_scan", &[("SUMS", "0")], &[x, &y], info, 1);
         return y;
     }
     let sums = buffers.words(blocks);
-    run("block_sums", &[], &[x, &sums], info.clone(), blocks);
+    buffers.run_either("block_sums", &[], &[x, &sums], info.clone(), blocks);
     let sums = scan(buffers, &sums, blocks);
-    run("block_scan", &[("SUMS", "1")], &[x, &y, &sums], info, blocks);
+    buffers.run_either("block_scan", &[("SUMS", "1")], &[x, &y, &sums], info, blocks);
     y
 }

@@ -5,7 +5,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use crate::{
     Error,
-    buffers::{Buffers, int_tensor, run, upload_words, words_of},
+    buffers::{Buffers, int_tensor, upload_words, words_of},
     scan::{BLOCK, scan},
 };
 
@@ -78,10 +78,11 @@ pub(crate) fn radix_sort(
     let counts = buffers.words(16 * blocks);
     for shift in (0..bits).step_by(DIGIT as usize) {
         let info = vec![length as u32, shift];
-        run("radix_count", &[], &[&keys, &counts], info.clone(), blocks);
+        buffers.run_either("radix_count", &[], &[&keys, &counts], info.clone(), blocks);
         let offsets = scan(buffers, &counts, 16 * blocks);
         let (sorted_keys, sorted_payload) = (buffers.words(length), buffers.words(length));
-        run("radix_scatter", &[], &[&keys, &payload, &offsets, &sorted_keys, &sorted_payload], info, blocks);
+        let moved = [&keys, &payload, &offsets, &sorted_keys, &sorted_payload];
+        buffers.run_either("radix_scatter", &[], &moved, info, blocks);
         (keys, payload) = (sorted_keys, sorted_payload);
     }
     (keys, payload)

@@ -68,6 +68,12 @@ fn subgroup_size(capabilities: &Capabilities) -> Option<usize> {
     (4..=64).contains(&sizes.min).then_some(sizes.min as usize)
 }
 
+/// Whether bodies run that ask a subgroup for its size, whatever it is.
+pub(crate) fn any_subgroups(capabilities: &Capabilities) -> bool {
+    let sizes = capabilities.subgroups.filter(|_| capabilities.tier >= Tier::Subgroup);
+    sizes.is_some_and(|sizes| sizes.min >= 4 && sizes.max <= 128)
+}
+
 /// The tensor as a buffer of contiguous rows.
 pub(crate) fn cube<const D: usize>(x: &Tensor<D>) -> Option<CubeTensor> {
     x.clone().try_into_primitive::<CubeBackend>().ok().map(into_contiguous)

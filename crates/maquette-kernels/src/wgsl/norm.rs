@@ -115,15 +115,22 @@ pub(crate) fn rms_norm_heads(x: &Tensor<3>, gamma: &Tensor<2>) -> Option<Tensor<
 
 /// Softmax over the last axis.
 pub(crate) fn softmax(x: &Tensor<2>) -> Option<Tensor<2>> {
-    let t = element(x.dtype(), &*gpu(x)?)?;
+    /// Invocations of a workgroup.
+    const INVOCATIONS: usize = 256;
+    let capabilities = gpu(x)?;
+    let t = element(x.dtype(), &capabilities)?;
     let [rows, width] = x.dims();
     if rows == 0 || width == 0 {
         return None;
     }
-    let permutation = permutation("softmax", &[("T", t)])?;
+    let (kernel, sub, together) = match subgroup_size(&capabilities) {
+        Some(lanes) => ("softmax_subgroup", "1", INVOCATIONS / lanes),
+        None => ("softmax", "0", ROWS),
+    };
+    let permutation = permutation(kernel, &[("T", t), ("SUB", sub)])?;
     let x = cube(x)?;
     let y = empty(&x, [rows, width], x.dtype);
-    launch(permutation, &[&x, &y], vec![rows as u32, width as u32], rows.div_ceil(ROWS));
+    launch(permutation, &[&x, &y], vec![rows as u32, width as u32], rows.div_ceil(together));
     Some(tensor(y))
 }
 

@@ -5,7 +5,16 @@ use maquette_gpu::{AdapterChoice, Gpu, OpenOptions, TierRequest};
 
 /// The base tier with the limits of every browser, where the machine has an adapter.
 pub fn gpu() -> Option<Device> {
-    let options = OpenOptions { tier: TierRequest::Web, ..OpenOptions::default() };
+    of_tier(TierRequest::Web)
+}
+
+/// The tier whose kernels have bodies for subgroups, where the machine has such an adapter.
+pub fn subgroups() -> Option<Device> {
+    of_tier(TierRequest::Subgroup)
+}
+
+fn of_tier(tier: TierRequest) -> Option<Device> {
+    let options = OpenOptions { tier, ..OpenOptions::default() };
     let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default(), options)).ok()?;
     Some(gpu.device().clone())
 }

@@ -2,10 +2,15 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use maquette_kernels::scan::exclusive_sum;
 use maquette_kernels::sort::{sort_pairs, sort_wide_pairs};
 
-use crate::devices::{Random, all, words};
+use crate::devices::{Random, all, subgroups, words};
 
 fn upload(words: &[u32], device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(words.to_vec(), [words.len()]), (device, DType::U32))
+}
+
+/// Every body: with subgroups, without, and on the CPU tier.
+fn bodies() -> Vec<Device> {
+    subgroups().into_iter().chain(all()).collect()
 }
 
 /// Empty, one, around the sizes of workgroups and blocks, and more blocks than one block can hold.
@@ -14,7 +19,7 @@ const LENGTHS: [usize; 14] = [0, 1, 2, 3, 31, 255, 256, 257, 2047, 2048, 2049, 4
 #[test]
 fn sums_of_any_length_equal_a_loop() {
     let mut random = Random(1);
-    for device in all() {
+    for device in bodies() {
         for length in LENGTHS.into_iter().chain([2048 * 2048 + 5]) {
             let x: Vec<u32> = (0..length).map(|_| random.word() as u32 >> (random.below(32))).collect();
             let mut expected = vec![0u32];
@@ -28,7 +33,7 @@ fn sums_of_any_length_equal_a_loop() {
 #[test]
 fn equal_keys_keep_their_order() {
     let mut random = Random(2);
-    for device in all() {
+    for device in bodies() {
         for length in LENGTHS {
             for spread in [1, 2, 17, 1 << 20, 1 << 32] {
                 let keys: Vec<u32> = (0..length).map(|_| random.below(spread) as u32).collect();
@@ -46,7 +51,7 @@ fn equal_keys_keep_their_order() {
 #[test]
 fn wide_keys_sort_by_both_words() {
     let mut random = Random(3);
-    for device in all() {
+    for device in bodies() {
         for length in LENGTHS {
             let high: Vec<u32> = (0..length).map(|_| random.below(5) as u32 * 0x3fff_ffff).collect();
             let low: Vec<u32> = (0..length).map(|_| random.below(200) as u32 * 20_000_003).collect();
@@ -65,7 +70,7 @@ fn wide_keys_sort_by_both_words() {
 
 #[test]
 fn payload_of_another_length_is_refused() {
-    for device in all() {
+    for device in bodies() {
         let (three, four) = (upload(&[1, 2, 3], &device), upload(&[1, 2, 3, 4], &device));
         assert!(sort_pairs(&three, &four).is_err());
         assert!(sort_wide_pairs(&three, &four, &three).is_err());

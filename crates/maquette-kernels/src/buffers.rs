@@ -2,6 +2,7 @@
 
 use burn::tensor::{DType, Device, Int, Shape, Tensor, TensorData};
 use burn_cubecl::{CubeBackend, tensor::CubeTensor};
+use cubecl::{MemoryPoolKind, MemoryPoolReport, MemoryScope};
 
 use crate::{
     Error,
@@ -18,6 +19,8 @@ pub(crate) struct Buffers {
     pub(crate) most_words: u64,
     /// Whether kernels with a body for subgroups of any size take it.
     subgroups: bool,
+    /// Whether every buffer is an allocation of its own size.
+    apart: bool,
 }
 
 impl Buffers {
@@ -26,7 +29,7 @@ impl Buffers {
         let anchor = Tensor::<1>::zeros([1], device);
         let capabilities = gpu(&anchor)?;
         let (most_words, subgroups) = (capabilities.storage_binding / 4, any_subgroups(&capabilities));
-        Some(Self { like: cube(&anchor)?, most_words, subgroups })
+        Some(Self { like: cube(&anchor)?, most_words, subgroups, apart: false })
     }
 
     /// Checks that one buffer can hold the product of `sizes` words (multiplied in 64 bits: browsers count in 32).
@@ -40,14 +43,45 @@ impl Buffers {
         Err(Error::OutOfRange { what, detail })
     }
 
+    /// For work that takes `needed` bytes in all: where the runtime's pool has no room for them and would take another page that is larger
+    /// (its pages are as large as the largest allocation so far), every buffer is an allocation of its own size instead, until
+    /// [`Buffers::settle`].
+    pub(crate) fn sparing(self, needed: u64) -> Self {
+        let report = self.like.client.memory_report(MemoryScope::CurrentStream);
+        let wasteful = |pool: &MemoryPoolReport| match pool.kind {
+            MemoryPoolKind::Adaptive { page_size, .. } => {
+                let taken = pool.usage.bytes_in_use + pool.usage.bytes_padding;
+                page_size > needed && pool.usage.bytes_reserved < taken + needed
+            }
+            _ => false,
+        };
+        let apart = report.streams.iter().flat_map(|stream| &stream.pools.dynamic).any(wasteful);
+        Self { apart, ..self }
+    }
+
+    /// What `task` allocates, as [`Buffers::sparing`] found best.
+    pub(crate) fn allocate<R: Send>(&self, task: impl FnOnce() -> R + Send) -> R {
+        // Allocations of this kind are taken again by others of the same size, and go back to the driver in `settle` only.
+        if self.apart { self.like.client.memory_persistent_allocation((), |()| task()) } else { task() }
+    }
+
+    /// Gives the allocations back that [`Buffers::sparing`] made single ones, once nothing holds them any more.
+    ///
+    /// # Errors
+    /// [`Error::Read`] if the device is gone.
+    pub(crate) fn settle(&self) -> Result<(), Error> {
+        if self.apart { self.like.client.memory_cleanup().map_err(read_failed) } else { Ok(()) }
+    }
+
     /// `length` words (at least one), not yet written.
     pub(crate) fn words(&self, length: usize) -> CubeTensor {
-        empty(&self.like, [length.max(1)], DType::U32)
+        self.allocate(|| empty(&self.like, [length.max(1)], DType::U32))
     }
 
     /// Floats of a shape, not yet written.
     pub(crate) fn floats(&self, shape: impl Into<Shape>) -> CubeTensor {
-        empty(&self.like, shape, DType::F32)
+        let shape = shape.into();
+        self.allocate(|| empty(&self.like, shape, DType::F32))
     }
 
     /// Signed integers of a shape, not yet written.

@@ -8,7 +8,7 @@
 //!
 //! Sets are sparse arrays in bricks of 4³ cells found through a dense grid of bricks; sorting and numbering are radix sorts and
 //! prefix sums. Memory: about 24 words a cell of the vertices' bricks, a few hundred bytes a cube of the surface, and one run of
-//! rows.
+//! rows; not in pages as large as the decoder's output, where the runtime would have to take one for it.
 
 use burn::tensor::Tensor;
 use burn_cubecl::tensor::CubeTensor;
@@ -29,6 +29,8 @@ const CELLS: usize = 64;
 const EDGE: usize = 4;
 /// Values of a row without colour.
 const PLAIN_ROW: usize = 53;
+/// Memory that extraction takes for a voxel of a large surface with colours, and a little more (measured: 130 to 175).
+const BYTES_OF_VOXEL: u64 = 180;
 /// Words of a needed vertex and of a dual vertex, and of a cube's weights.
 const VERTEX: usize = 10;
 const WEIGHTS: usize = 21;
@@ -62,7 +64,10 @@ pub async fn extract(voxels: &Voxels, rows: &DecodedRows, resolution: usize) -> 
     if rows.is_empty() {
         return Ok(Some(ExtractedMesh::default()));
     }
-    match on_device(&buffers, voxels, rows, resolution).await {
+    let buffers = buffers.sparing(BYTES_OF_VOXEL * voxels.len() as u64);
+    let extracted = on_device(&buffers, voxels, rows, resolution).await;
+    buffers.settle()?;
+    match extracted {
         Ok(surface) => Ok(Some(surface.into_mesh()?)),
         Err(Error::OutOfRange { .. }) => Ok(None),
         Err(other) => Err(other),
@@ -148,7 +153,7 @@ impl<'a> Field<'a> {
         buffers.fits("grid of bricks", &[vertex_places + 1])?;
         buffers.fits("voxels", &[voxels.len()])?;
         let words = voxels.coords().iter().map(|c| (c[1] << 20 | c[2] << 10 | c[3]) as u32).collect();
-        let coords = upload_words::<1>(words, [voxels.len()], &decoded.device());
+        let coords = buffers.allocate(|| upload_words::<1>(words, [voxels.len()], &decoded.device()));
         let coords = words_of(&coords).ok_or_else(elsewhere)?;
         let groups = voxels.len().div_ceil(LANES);
         let starts = {
@@ -176,7 +181,8 @@ impl<'a> Field<'a> {
     fn runs(&self) -> impl Iterator<Item = Result<([usize; 3], CubeTensor), Error>> {
         self.decoded.runs().map(|run| {
             let span = [run.start, run.end, self.decoded.width()];
-            Ok((span, cube_f32(&self.decoded.make(run)).ok_or_else(elsewhere)?))
+            let rows = self.buffers.allocate(|| cube_f32(&self.decoded.make(run)));
+            Ok((span, rows.ok_or_else(elsewhere)?))
         })
     }
 

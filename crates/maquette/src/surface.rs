@@ -1,5 +1,6 @@
 //! From the extracted surface to one that people keep: reduced, closed, laid out in a texture, coloured.
 
+mod drawn;
 mod project;
 mod solve;
 
@@ -13,6 +14,7 @@ use maquette_mesh::raster_mesh::faces_seen;
 use maquette_mesh::uv::{AtlasOptions, BoxUnwrapper, ChartUnwrapper, Unwrapper};
 use maquette_mesh::{Gaussians, MeshError, TriangleMesh};
 
+use self::drawn::Drawn;
 use crate::control::Running;
 use crate::cutout::gpu_bytes;
 use crate::{Control, Error, Result, Stage};
@@ -49,8 +51,8 @@ pub enum Bake {
     /// [`Bake::Solve`] on graphics cards, [`Bake::Fast`] on the processor, on software adapters and in browsers.
     #[default]
     Auto,
-    /// Back-projection on the processor, of pictures that a device draws where one is given. [`Bake::Auto`] has them drawn on
-    /// the processor, too: the same file from the same numbers wherever it runs.
+    /// Back-projection, on the device where one is given. [`Bake::Auto`] has it done on the processor: the same file from the same
+    /// numbers wherever it runs.
     Fast,
     /// The texture that the pictures fit best (least absolute differences and total variation), solved for on the device.
     Solve,
@@ -115,6 +117,18 @@ impl Default for SurfaceOptions {
     }
 }
 
+impl SurfaceOptions {
+    /// The pictures that a way of colouring takes. Longer ones than the texture's side say no more where they are thrown back.
+    fn views(&self, how: Bake) -> BakeViews {
+        if how == Bake::Solve {
+            return self.bake_views.unwrap_or(SOLVED_VIEWS);
+        }
+        let views = self.bake_views.unwrap_or(FAST_VIEWS);
+        let side = self.texture_size.map_or(views.side, |size| views.side.min(size.max(64)));
+        BakeViews { side, ..views }
+    }
+}
+
 /// A finished object.
 #[derive(Clone, Debug)]
 pub struct Asset {
@@ -139,17 +153,6 @@ pub async fn build_asset(
     if options.bake == Bake::Solve {
         return Err(Error::option("bake", "fast where no device is given", "solve"));
     }
-    build_projected(None, mesh, gaussians, options, control).await
-}
-
-/// Finishes a surface on the processor; `gpu`, where there is one, draws the Gaussians.
-async fn build_projected(
-    gpu: Option<&Gpu>,
-    mesh: ExtractedMesh,
-    gaussians: Option<&Gaussians>,
-    options: &SurfaceOptions,
-    control: &Control,
-) -> Result<Asset> {
     let begun = Begun::reduce(mesh, options, control, std::future::ready(Ok(()))).await?;
     let seen = match options.visibility_views.unwrap_or(FAST_VISIBILITY) {
         0 => None,
@@ -158,17 +161,16 @@ async fn build_projected(
     let surface = begun.unwrap(seen, gaussians, options, control).await?;
     match surface.texture {
         Some((gaussians, size)) => {
-            let views = options.bake_views.unwrap_or(FAST_VIEWS);
-            let painter = project::Painter::new(gaussians, gpu)?;
-            let texture = project::back_projected(&surface.mesh, &painter, size, views, control).await?;
+            let views = options.views(Bake::Fast);
+            let texture = project::back_projected(&surface.mesh, gaussians, size, views, control).await?;
             Ok(surface.with(texture))
         }
         None => Ok(surface.without_texture()),
     }
 }
 
-/// As [`build_asset`], with a device to solve for the texture on, if the options or [`Bake::Auto`] say so, and to draw the
-/// Gaussians on for [`Bake::Fast`].
+/// As [`build_asset`], with a device that colours the texture (and draws what that takes, and looks for hidden faces), unless
+/// [`Bake::Auto`] means the processor's projection there.
 ///
 /// # Errors
 /// As [`build_asset`]; [`Error::Network`] and [`Error::Gpu`] from the device.
@@ -179,14 +181,14 @@ pub async fn build_asset_on(
     options: &SurfaceOptions,
     control: &Control,
 ) -> Result<Asset> {
-    if options.bake.on(gpu) != Bake::Solve {
-        let drawing = Some(gpu).filter(|gpu| options.bake == Bake::Fast && gpu.capabilities().tier != Tier::Cpu);
-        return build_projected(drawing, mesh, gaussians, options, control).await;
+    let how = options.bake.on(gpu);
+    if how == Bake::Fast && (options.bake == Bake::Auto || gpu.capabilities().tier == Tier::Cpu) {
+        return build_asset(mesh, gaussians, options, control).await;
     }
-    let views = options.bake_views.unwrap_or(SOLVED_VIEWS);
+    let views = options.views(how);
     // The pictures of the Gaussians do not depend on the mesh: the device draws them while the processor reduces it.
-    let mut drawn = solve::Drawn::default();
-    let beside = async |drawn: &mut solve::Drawn| match (gaussians, options.texture_size) {
+    let mut drawn = Drawn::default();
+    let beside = async |drawn: &mut Drawn| match (gaussians, options.texture_size) {
         (Some(gaussians), Some(_)) => drawn.draw(gaussians, views, gpu, control).await,
         _ => Ok(()),
     };
@@ -197,13 +199,16 @@ pub async fn build_asset_on(
         views => Some(solve::visibility(&begun.reduced.mesh, views, gpu, control).await?),
     };
     let surface = begun.unwrap(seen, gaussians, options, control).await?;
-    match surface.texture {
-        Some((gaussians, size)) => {
-            let texture = solve::solve(&surface.mesh, gaussians, size, views, drawn, gpu, control).await?;
-            Ok(surface.with(texture))
-        }
-        None => Ok(surface.without_texture()),
+    let Some((gaussians, size)) = surface.texture else { return Ok(surface.without_texture()) };
+    if how == Bake::Solve {
+        let texture = solve::solve(&surface.mesh, gaussians, size, views, drawn, gpu, control).await?;
+        return Ok(surface.with(texture));
     }
+    let texture = match project::projected_on(gpu, &surface.mesh, gaussians, size, views, drawn, control).await? {
+        Some(texture) => texture,
+        None => project::back_projected(&surface.mesh, gaussians, size, views, control).await?,
+    };
+    Ok(surface.with(texture))
 }
 
 /// A finished surface before it is coloured.

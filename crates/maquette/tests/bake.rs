@@ -138,6 +138,24 @@ fn the_solved_texture_shows_unseen_views_as_well_as_the_projected_one() {
     assert_eq!(again.texture, make(Bake::Solve, &Control::default()).texture);
 }
 
+/// The device keeps colours as bytes before it takes their means; a view that just sees a texel, or just does not, moves it further.
+#[test]
+fn the_device_projects_the_texture_that_the_processor_projects() {
+    let (gpu, gaussians, control) = (device(), splats(), Control::default());
+    let options = options(Bake::Fast);
+    let projected = pollster::block_on(build_asset(surface(), Some(&gaussians), &options, &control)).expect("valid");
+    let drawn =
+        pollster::block_on(build_asset_on(&gpu, surface(), Some(&gaussians), &options, &control)).expect("valid");
+    assert_eq!(projected.mesh.faces, drawn.mesh.faces);
+    let [projected, drawn] = [projected, drawn].map(|asset| asset.texture.expect("a texture").rgb);
+    let mut off: Vec<u8> = projected.iter().zip(&drawn).map(|(a, b)| a.abs_diff(*b)).collect();
+    off.sort_unstable();
+    let mean = off.iter().map(|d| f64::from(*d)).sum::<f64>() / off.len() as f64;
+    let [most, nearly] = [off.len() * 99 / 100, off.len() * 999 / 1000].map(|at| off[at]);
+    println!("bytes differ by {mean:.3}, 99 % by at most {most}, 99.9 % by {nearly}");
+    assert!(mean < 0.3 && most <= 2 && nearly <= 12, "{mean} {most} {nearly}");
+}
+
 #[test]
 fn without_a_card_the_projection_is_what_auto_means_and_solving_needs_a_device() {
     let (gpu, gaussians) = (Gpu::cpu(), splats());

@@ -13,6 +13,7 @@
 //! Pixels count where the mesh is and the picture, on black, is not 0. (The reference also counts pixels beside the mesh:
 //! they pull the texel at (0, 0).) Textures have row 0 at v = 0.
 
+mod back_projector;
 mod cpu;
 mod gpu;
 mod plan;
@@ -22,6 +23,7 @@ use std::ops::ControlFlow;
 use burn::tensor::{Device, Int, Tensor};
 use maquette_mesh::bake::{FloatTexture, MipTexture, dilate};
 
+pub use back_projector::{BackProjector, ProjectionCamera};
 pub use plan::{BakePlan, BakeProgress, PassPlan};
 
 use crate::{

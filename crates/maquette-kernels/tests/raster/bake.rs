@@ -4,13 +4,14 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use maquette_kernels::bake::{
-    BakePlan, BakeProgress, BakedTexture, LEAST_SEEN, Observations, PassPlan, PictureColors, sample_texture,
+    BackProjector, BakePlan, BakeProgress, BakedTexture, LEAST_SEEN, Observations, PassPlan, PictureColors,
+    ProjectionCamera, sample_texture,
 };
 use maquette_kernels::mesh_raster::{CoordinatePictures, FacePictures, Faces, rasterise, transform_corners};
 use maquette_mesh::TriangleMesh;
 use maquette_mesh::bake::{
-    FloatTexture, MipTexture, Observation, ProjectionView, TexelMap, back_project, dilate, photometric_gradient,
-    photometric_loss, total_variation,
+    BackProjection, FloatTexture, MipTexture, Observation, ProjectionView, TexelMap, back_project, dilate,
+    photometric_gradient, photometric_loss, total_variation,
 };
 use maquette_mesh::camera::{Matrix4, OrbitCamera, multiply};
 use maquette_mesh::raster_mesh::UvImage;
@@ -260,11 +261,18 @@ fn texels_of_few_views_settle() {
     }
 }
 
-/// The fast mode on the same pictures.
-fn back_projected(observed: &Observed, views: std::ops::Range<u32>, count: u32, size: usize) -> FloatTexture {
+fn torus_mesh() -> TriangleMesh {
     let torus = torus();
-    let mut mesh = TriangleMesh::new(torus.positions, torus.faces);
-    mesh.uvs = torus.uvs;
+    TriangleMesh { uvs: torus.uvs, ..TriangleMesh::new(torus.positions, torus.faces) }
+}
+
+fn eye(n: u32, count: u32) -> [f32; 3] {
+    OrbitCamera::hammersley(n, count).eye().map(|x| x as f32)
+}
+
+/// The fast mode on the same pictures, by its definition.
+fn back_projected(observed: &Observed, views: std::ops::Range<u32>, count: u32, size: usize) -> BackProjection {
+    let mesh = torus_mesh();
     let drawn = block_on(observed.pictures.download()).expect("readable");
     let (matrices, pixels) = (cameras(views.clone(), count), observed.side * observed.side);
     let projected: Vec<ProjectionView<'_>> = views
@@ -272,16 +280,68 @@ fn back_projected(observed: &Observed, views: std::ops::Range<u32>, count: u32, 
         .enumerate()
         .map(|(at, (n, faces))| ProjectionView {
             clip_from_world: matrices[at],
-            eye: OrbitCamera::hammersley(n, count).eye().map(|x| x as f32),
+            eye: eye(n, count),
             image: &observed.colors[at * pixels..(at + 1) * pixels],
             mask: &observed.mask[at * pixels..(at + 1) * pixels],
             faces,
         })
         .collect();
     let map = TexelMap::new(&mesh, size).expect("has uvs");
-    let mut baked = back_project(&mesh, &map, &projected).expect("sizes fit");
-    dilate(&mut baked.texture, &baked.seen, size);
-    baked.texture
+    back_project(&mesh, &map, &projected).expect("sizes fit")
+}
+
+#[test]
+fn the_gpu_projects_as_the_definition_does() {
+    let Some(device) = gpu() else { return };
+    let (size, count) = (64, 10);
+    let matrices = cameras(0..count, count);
+    let observed = observe(size, &matrices, 96, 0.0, &device);
+    let defined = back_projected(&observed, 0..count, count, size);
+    let mut projector = block_on(BackProjector::new(&torus_mesh(), size, &device)).expect("valid").expect("a GPU");
+    let cameras: Vec<ProjectionCamera> = (0..count)
+        .zip(&matrices)
+        .map(|(n, matrix)| ProjectionCamera { clip_from_world: *matrix, eye: eye(n, count) })
+        .collect();
+    for part in [0..4, 4..count as usize] {
+        let rgb = observed.rgb.clone().slice([part.clone(), 0..3, 0..96, 0..96]);
+        block_on(projector.add(&colors(&rgb), &cameras[part])).expect("as many views as pictures");
+    }
+    let found = block_on(projector.finish()).expect("readable");
+    let texels = found.seen.iter().zip(&defined.seen);
+    let (differing, seen) = texels.fold((0, 0), |(d, s), (a, b)| (d + usize::from(a != b), s + usize::from(*b)));
+    assert!(seen > size * size / 2 && differing <= seen / 500, "{seen} texels seen, {differing} by one only");
+    // A view that just sees a texel to the one, and just does not to the other, moves its mean.
+    let mut far: Vec<f32> = (0..size * size)
+        .filter(|at| found.seen[*at] && defined.seen[*at])
+        .map(|at| max_diff(&found.texture.texels[at], &defined.texture.texels[at]) as f32)
+        .collect();
+    far.sort_by(f32::total_cmp);
+    println!("{seen} texels: farthest {:.1e}, 99 % {:.1e}", far[far.len() - 1], far[far.len() * 99 / 100]);
+    assert!(far[far.len() * 99 / 100] < 1e-4 && far[far.len() - 1] < 0.1, "{:?}", &far[far.len() - 5..]);
+}
+
+#[test]
+fn projecting_needs_an_atlas_and_as_many_cameras_as_pictures() {
+    let mesh = torus_mesh();
+    assert!(
+        block_on(BackProjector::new(&mesh, 64, &cpu())).expect("valid").is_none(),
+        "the CPU tier has the definition"
+    );
+    let Some(device) = gpu() else { return };
+    let bare = TriangleMesh { uvs: Vec::new(), ..mesh.clone() };
+    assert!(block_on(BackProjector::new(&bare, 64, &device)).is_err());
+    assert!(block_on(BackProjector::new(&mesh, 8, &device)).is_err());
+    let mut projector = block_on(BackProjector::new(&mesh, 16, &device)).expect("valid").expect("a GPU");
+    let observed = observe(16, &cameras(0..2, 2), 20, 0.0, &device);
+    let one = ProjectionCamera { clip_from_world: cameras(0..1, 2)[0], eye: eye(0, 2) };
+    assert!(block_on(projector.add(&colors(&observed.rgb), &[one])).is_err());
+    let unseen = block_on(projector.finish()).expect("readable");
+    assert!(unseen.seen.iter().all(|seen| !seen) && unseen.texture.texels.iter().all(|texel| *texel == [0.0; 3]));
+    let nothing = TriangleMesh::new(Vec::new(), Vec::new());
+    let mut projector = block_on(BackProjector::new(&nothing, 16, &device)).expect("valid").expect("a GPU");
+    let shown = colors(&observed.rgb.slice([0..1, 0..3, 0..20, 0..20]));
+    block_on(projector.add(&shown, &[one])).expect("nothing to throw back on");
+    assert!(block_on(projector.finish()).expect("readable").seen.iter().all(|seen| !seen));
 }
 
 #[test]
@@ -290,7 +350,9 @@ fn the_solved_texture_is_closer_to_the_truth_than_the_projected_one() {
     for noise in [0.0, 0.06] {
         let observed = observe(size, &cameras(0..24, 24), 96, noise, &device);
         let (baked, _) = bake(&observed, size, &BakePlan::default(), &device);
-        let textures = [back_projected(&observed, 0..24, 24, size), to_texture(&baked)];
+        let mut projected = back_projected(&observed, 0..24, 24, size);
+        dilate(&mut projected.texture, &projected.seen, size);
+        let textures = [projected.texture, to_texture(&baked)];
         let [fast, solved] = textures.map(|texture| held_out_psnr(&texture, size, &device));
         println!("noise {noise}: back-projected {fast:.2} dB, solved {solved:.2} dB");
         assert!(solved >= fast + 1.0, "noise {noise}: {fast:.2} {solved:.2}");

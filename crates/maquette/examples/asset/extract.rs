@@ -1,6 +1,7 @@
 //! The surface of a decoded field of full size, on the device and by the definition.
 
-use std::time::Instant;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Tensor, TensorData};
 use half::f16;
@@ -93,9 +94,12 @@ pub fn run(gpu: &Gpu, arguments: &Arguments) -> Result<(), Failure> {
     let rows = DecodedRows::new(hidden, head);
     block_on(gpu.finish())?;
     let before = gpu.memory()?.reserved;
+    let mut most = before;
     for run in 0..arguments.count("runs", 4)? {
         let begun = Instant::now();
-        let Some(found) = block_on(extract(&voxels, &rows, RES as usize))? else {
+        let (found, reserved) = most_reserved(gpu, || block_on(extract(&voxels, &rows, RES as usize)));
+        most = most.max(reserved);
+        let Some(found) = found? else {
             println!("the CPU tier extracts by the definition only");
             return Ok(());
         };
@@ -104,9 +108,28 @@ pub fn run(gpu: &Gpu, arguments: &Arguments) -> Result<(), Failure> {
             compare(&found, &defined);
         }
     }
-    let taken = gpu.memory()?.reserved.saturating_sub(before);
-    println!("  memory besides the decoder's output in {dtype:?}, its rows included: {:.0} MB", taken as f64 * 1e-6);
+    let [most, kept] = [most, gpu.memory()?.reserved].map(|bytes| bytes.saturating_sub(before) as f64 * 1e-6);
+    println!("  memory besides the decoder's output in {dtype:?}, its rows included: {most:.0} MB, {kept:.0} MB kept");
     Ok(())
+}
+
+/// The most that the runtime keeps from the driver while `work` goes on.
+fn most_reserved<R>(gpu: &Gpu, work: impl FnOnce() -> R) -> (R, u64) {
+    let reserved = || gpu.memory().map_or(0, |memory| memory.reserved);
+    let (stop, stopped) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(move || {
+            let mut most = 0;
+            while stopped.recv_timeout(Duration::from_micros(200)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                most = most.max(reserved());
+            }
+            most
+        });
+        let result = work();
+        let after = reserved();
+        drop(stop);
+        (result, watch.join().unwrap_or(0).max(after))
+    })
 }
 
 fn compare(found: &ExtractedMesh, defined: &ExtractedMesh) {

@@ -1,34 +1,26 @@
 //! The texture that pictures of the Gaussians fit best, on the device (spec trellis.md §8.7).
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use maquette_gpu::Gpu;
-use maquette_kernels::bake::{BakePlan, BakeProgress, BakedTexture, Observations, PictureColors};
+use maquette_kernels::bake::{BakePlan, BakeProgress, BakedTexture, Observations};
 use maquette_kernels::mesh_raster::{Faces, count_visible, rasterise, transform_corners};
-use maquette_kernels::splat::{GaussianTensors, render_gaussians};
 use maquette_mesh::camera::{Matrix4, OrbitCamera, multiply};
 use maquette_mesh::glb::Texture;
-use maquette_mesh::raster_gaussian::GaussianView;
 use maquette_mesh::{Gaussians, TriangleMesh};
 
-use super::{BakeViews, LEAST_COVER, clip_from_world, gpu_bytes, splat_view};
+use super::drawn::{Drawn, batches};
+use super::{BakeViews, clip_from_world, gpu_bytes};
 use crate::control::Running;
 use crate::cutout::read_back;
 use crate::{Control, Error, Result, Stage};
 
-/// Pixels of the pictures that are made at once: four views at 1024², about 240 MB with all that is drawn of them.
-const PIXELS_AT_ONCE: usize = 4 << 20;
 /// Side of the pictures in which hidden faces are looked for, how many there are unless asked otherwise, and how many are drawn
 /// between two looks at the wish to stop.
 const VISIBILITY_SIDE: u32 = 1024;
 pub(super) const VISIBILITY: u32 = 256;
 const VISIBILITY_BATCH: usize = 64;
-/// Memory for pictures that are drawn before the mesh is there: 100 views at 1024² take 400 MiB. What exceeds it is drawn with
-/// the mesh, a few views at a time.
-const AHEAD_BYTES: usize = 512 << 20;
-
 /// Draws the Gaussians and the mesh from all views, then solves for the texture. Every pass over the views is told with the
 /// mean difference that it met. Nothing is random: views are a low-discrepancy sequence, and sums do not depend on their
 /// order.
@@ -104,55 +96,6 @@ pub(super) fn device(error: maquette_kernels::Error) -> Error {
     Error::Network(error.into())
 }
 
-/// The cameras of all views in batches that are drawn at once.
-fn batches(views: BakeViews) -> Vec<Vec<OrbitCamera>> {
-    let at_once = (PIXELS_AT_ONCE / (views.side as usize).pow(2)).clamp(1, 64);
-    let cameras: Vec<OrbitCamera> = (0..views.count).map(|n| OrbitCamera::hammersley(n, views.count)).collect();
-    cameras.chunks(at_once).map(<[_]>::to_vec).collect()
-}
-
-/// What the Gaussians look like from a batch of cameras.
-async fn picture(scene: &GaussianTensors, batch: &[OrbitCamera], side: u32) -> Result<PictureColors> {
-    let shots: Vec<GaussianView> = batch.iter().map(|camera| splat_view(camera, side)).collect();
-    let pictures = render_gaussians(scene, &shots).await.map_err(device)?;
-    PictureColors::of_splats(&pictures, LEAST_COVER).await.map_err(device)
-}
-
-/// Pictures of the Gaussians that are there before the mesh is: of the first batches of views.
-#[derive(Default)]
-pub(super) struct Drawn {
-    scene: Option<GaussianTensors>,
-    colors: VecDeque<PictureColors>,
-}
-
-impl Drawn {
-    /// Draws as many views as fit [`AHEAD_BYTES`].
-    pub(super) async fn draw(
-        &mut self,
-        gaussians: &Gaussians,
-        views: BakeViews,
-        gpu: &Gpu,
-        control: &Control,
-    ) -> Result<()> {
-        let ahead = async {
-            let scene = GaussianTensors::upload(gaussians, gpu.device()).map_err(device)?;
-            let view = 4 * (views.side as usize).pow(2);
-            let mut left = AHEAD_BYTES / view;
-            for batch in batches(views) {
-                if batch.len() > left {
-                    break;
-                }
-                left -= batch.len();
-                control.rest().await?;
-                self.colors.push_back(picture(&scene, &batch, views.side).await?);
-            }
-            self.scene = Some(scene);
-            Ok(())
-        };
-        gpu.guard_async(ahead).await?
-    }
-}
-
 /// The mesh in all views, a few at a time, and what the Gaussians look like there.
 #[expect(clippy::too_many_arguments, reason = "all that a view is made of")]
 async fn observe(
@@ -166,20 +109,13 @@ async fn observe(
     running: &Running<'_>,
 ) -> Result<Observations> {
     let place = gpu.device();
-    let scene = match drawn.scene {
-        Some(scene) => scene,
-        None => GaussianTensors::upload(gaussians, place).map_err(device)?,
-    };
     let faces = Faces::upload(&mesh.faces, mesh.positions.len(), place).map_err(device)?;
     let (positions, uvs) = (rows(&mesh.positions, place), rows(&mesh.uvs, place));
     let mut observed = Observations::new(size as usize, place).map_err(device)?;
     let mut done = 0;
     for batch in batches(views) {
         control.rest().await?;
-        let colors = match drawn.colors.pop_front() {
-            Some(colors) => colors,
-            None => picture(&scene, &batch, views.side).await?,
-        };
+        let colors = drawn.next(gaussians, &batch, views.side, gpu).await?;
         let matrices: Vec<Matrix4> = batch.iter().map(clip_from_world).collect();
         let clip = transform_corners(&positions, &matrices).await.map_err(device)?;
         let shown = rasterise(&clip, &faces, [views.side; 2]).await.map_err(device)?;

@@ -20,6 +20,8 @@ const rows: [Row, string][] = [
 /** Pictures of a whole turn, and how long making them may hold up the work that follows. */
 const TURN = 24;
 const TURN_BUDGET = 1500;
+/** Milliseconds that a picture of the turn stays. */
+const TURN_PAUSE = 140;
 
 export class RunView {
   readonly #list = byId("stages");
@@ -29,7 +31,7 @@ export class RunView {
   #stageBegun = new Map<Row, number>();
   #current: Row | undefined;
   #frames: ImageData[] = [];
-  #turning = 0;
+  #turning: ReturnType<typeof setTimeout> | undefined;
   #splats = 0;
 
   /** Begins anew. The preview's canvas holds the cut-out until there are splats. */
@@ -54,7 +56,7 @@ export class RunView {
   /** Ends the clock; gives the seconds in all. */
   stop(): number {
     clearInterval(this.#clock);
-    cancelAnimationFrame(this.#turning);
+    clearTimeout(this.#turning);
     return (performance.now() - this.#begun) / 1000;
   }
 
@@ -127,10 +129,11 @@ export class RunView {
     if (this.#frames.length === TURN && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.#turn(0);
   }
 
+  /** Shows the turn's pictures one after another. A picture is put once and not at every frame of the screen: without a graphics card each costs the engine time. */
   #turn(n: number): void {
-    const frame = this.#frames[Math.floor(n) % TURN];
+    const frame = this.#frames[n % TURN];
     if (frame) this.#put(frame);
-    this.#turning = requestAnimationFrame(() => this.#turn(n + 0.12));
+    this.#turning = setTimeout(() => this.#turn(n + 1), TURN_PAUSE);
   }
 
   #put(frame: ImageData): void {

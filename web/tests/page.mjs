@@ -72,6 +72,25 @@ export async function pageTests(suite) {
     holds(await page.locator('[data-picture="turntable"]').isDisabled(), "pictures of a model that the engine forgot");
   });
 
+  await visit("a model that nobody turns is drawn once and not again: without a graphics card each frame costs a core", async (visitor, page) => {
+    const still = () => page.waitForFunction(() => new Promise((done) => {
+      const before = window.draws;
+      setTimeout(() => done(window.draws === before), 400);
+    }));
+    await visitor.sample();
+    await visitor.make({ steps: 1 });
+    await visitor.result();
+    await page.locator("#history-list li").waitFor();
+    await still();
+    const shown = await page.evaluate(() => window.draws);
+    holds(shown > 0, "the model was never drawn, or its drawing is not counted");
+    await page.waitForTimeout(1000);
+    equal(await page.evaluate(() => window.draws), shown, "draws after a second in which nothing moved");
+    await page.locator("#viewer canvas").first().press("ArrowLeft");
+    await page.waitForFunction((shown) => window.draws > shown, shown);
+    await still();
+  }, { before: ({ page }) => page.addInitScript(countDraws) });
+
   await visit("pasting works as dropping does", async (_, page) => {
     await page.evaluate(async () => {
       const canvas = new OffscreenCanvas(64, 64);
@@ -496,4 +515,18 @@ function answerPersistence() {
 /** Takes the private file system away, as private windows of some browsers do. */
 function withoutPrivateFiles() {
   StorageManager.prototype.getDirectory = () => Promise.reject(new DOMException("no", "SecurityError"));
+}
+
+/** In the page, before its scripts: counts what WebGL draws and what is put on canvases. */
+function countDraws() {
+  window.draws = 0;
+  for (const [type, names] of [[WebGL2RenderingContext, ["drawArrays", "drawElements"]], [CanvasRenderingContext2D, ["putImageData", "drawImage"]]]) {
+    for (const name of names) {
+      const draw = type.prototype[name];
+      type.prototype[name] = function (...args) {
+        window.draws += 1;
+        return draw.apply(this, args);
+      };
+    }
+  }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Activation, Conv3, Linear, RowGroups, Voxels, attention, conv3_sparse, layer_norm_modulate, linear,
-    linear_residual, neighbours::TAPS, rms_norm_heads, wgsl, windowed_attention,
+    linear_residual, neighbours::TAPS, rms_norm_heads, softmax, wgsl, windowed_attention,
 };
 
 impl Bench<'_> {
@@ -29,6 +29,9 @@ impl Bench<'_> {
         self.attention(rows, rows, 16 / s, 128).await?;
         self.layer_norm(rows, width).await?;
         self.head_norm(rows, width / 64, 64).await?;
+        self.softmax(rows, width).await?;
+        self.prefix_sum((1 << 22) / (s * s * s)).await?;
+        self.sort((1 << 20) / (s * s * s)).await?;
         if self.options.full {
             self.sparse(20_000, &[(128, 1024), (1024, 1024)]).await
         } else {
@@ -51,6 +54,9 @@ impl Bench<'_> {
         self.peak("peak copy", Limit::Memory, bytes, time);
         drop(x);
         let small = self.random([4096], 1.0);
+        let time = self.time(&|| wgsl::peak::nothing(&small)).await?;
+        let name = "an empty dispatch".to_string();
+        (self.each)(Measurement { name, time, work: 0.0, limit: Limit::Memory, share: None, error: None });
         if let Some(work) = wgsl::peak::multiply_add(&small) {
             let time = self.time(&|| wgsl::peak::multiply_add(&small)).await?;
             self.peak("peak multiply-add", Limit::Arithmetic, work, time);
@@ -175,6 +181,25 @@ impl Bench<'_> {
         let work = (2 * rows * heads * dim * x.dtype().size()) as f64;
         let case = Case { name: &name, limit: Limit::Memory, work };
         self.measure(case, &sample, || rms_norm_heads(x.clone(), &gamma).reshape([rows, heads * dim])).await
+    }
+
+    async fn softmax(&mut self, rows: usize, width: usize) -> Result<(), GpuError> {
+        let name = format!("softmax {rows}×{width}");
+        if !self.wanted(&name) {
+            return Ok(());
+        }
+        let x = self.random([rows, width], 1.0);
+        let (places, columns) = (spread(rows, 24), (0..width).collect());
+        let mut expected = Vec::with_capacity(places.len() * width);
+        for row in read_rows(&x, &places).await.chunks(width) {
+            let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = row.iter().map(|v| (v - top).exp()).sum();
+            expected.extend(row.iter().map(|v| (v - top).exp() / sum));
+        }
+        let sample = Sample { rows: places, columns, expected };
+        let work = (2 * rows * width * x.dtype().size()) as f64;
+        let case = Case { name: &name, limit: Limit::Memory, work };
+        self.measure(case, &sample, || softmax(x.clone())).await
     }
 
     /// A spherical shell of about `count` voxels in a 64³ grid, as objects' surfaces are.

@@ -3,11 +3,13 @@
 //! A case is enqueued many times inside one profile region, so that the host's share disappears behind the device's work;
 //! the time is the median region divided by the repeats. Open the [`Gpu`] with many `tasks_per_submit` (512), or the gaps
 //! between submissions count too. Inputs are random. Shares are of peaks measured in the same run: a plain copy, and
-//! multiply-adds (on matrix units where the tier has them) that never leave the registers. Errors are those of sampled
+//! multiply-adds (on matrix units where the tier has them) that never leave the registers. "An empty dispatch" is what every
+//! one of them costs before it does anything, which is a good part of the shortest lines. Errors are those of sampled
 //! elements against f64.
 
 mod cases;
 mod check;
+mod words;
 
 use std::time::Duration;
 
@@ -86,6 +88,9 @@ struct Bench<'a> {
 
 const REGIONS: usize = 5;
 const LONGEST: Duration = Duration::from_millis(25);
+/// How long a real device works on a case before it is measured: one that idled takes a tenth of a second to its full clock.
+const WARM: Duration = Duration::from_millis(100);
+const MOST_WARMING: usize = 300;
 const MOST_CALLS: u32 = 400;
 
 impl Bench<'_> {
@@ -120,6 +125,13 @@ impl Bench<'_> {
         self.region(1, call).await?;
         let one = self.region(3, call).await?.max(Duration::from_micros(1));
         let calls = ((LONGEST.as_secs_f64() / one.as_secs_f64()) as u32).clamp(1, MOST_CALLS);
+        let mut worked = Duration::ZERO;
+        for _ in 0..if self.options.full { MOST_WARMING } else { 0 } {
+            worked += self.region(calls, call).await? * calls;
+            if worked >= WARM {
+                break;
+            }
+        }
         let mut times = Vec::with_capacity(REGIONS);
         for _ in 0..REGIONS {
             times.push(self.region(calls, call).await?);
@@ -131,11 +143,15 @@ impl Bench<'_> {
     /// Measures a call and compares its result, `[rows, columns]`, with a sample.
     async fn measure(&mut self, case: Case<'_>, sample: &Sample, call: impl Fn() -> Tensor<2>) -> Result<(), GpuError> {
         let time = self.time(&call).await?;
-        let error = Some(sample.error(call()).await);
+        let error = sample.error(call()).await;
+        self.report(case, time, error);
+        Ok(())
+    }
+
+    fn report(&mut self, case: Case<'_>, time: Duration, error: f64) {
         let Case { name, limit, work } = case;
         let share = self.peaks[usize::from(limit == Limit::Memory)].map(|peak| work / time.as_secs_f64() / peak);
-        (self.each)(Measurement { name: name.to_string(), time, work, limit, share, error });
-        Ok(())
+        (self.each)(Measurement { name: name.to_string(), time, work, limit, share, error: Some(error) });
     }
 }
 
@@ -162,10 +178,10 @@ impl std::fmt::Display for Measurement {
             Limit::Arithmetic => (1e12, "TFLOP/s"),
             Limit::Memory => (1e9, "GB/s"),
         };
+        let rate = if self.work > 0.0 { format!("{:.1} {unit}", self.rate() / scale) } else { "–".to_string() };
         let name = &self.name;
         let share = self.share.map_or_else(|| "–".to_string(), |share| format!("{:.0} %", share * 100.0));
         let error = self.error.map_or_else(|| "–".to_string(), |error| format!("{error:.1e}"));
-        let rate = format!("{:.1} {unit}", self.rate() / scale);
         let time = self.time.as_secs_f64() * 1e6;
         write!(f, "{name:<56} {time:>10.1} {rate:>16} {share:>7} {error:>9}")
     }

@@ -8,6 +8,14 @@ use super::{cube, empty, gpu, launch, matrix_kernels, permutation};
 const WORKGROUPS: usize = 2048;
 const INVOCATIONS: usize = 256;
 
+/// Does nothing that takes time; `None` without a GPU.
+pub(crate) fn nothing(like: &Tensor<1>) -> Option<()> {
+    gpu(like)?;
+    let y = empty(&cube(like)?, [1], DType::U32);
+    launch(permutation("peak_empty", &[])?, &[&y], vec![7], 1);
+    Some(())
+}
+
 /// Copies `x` once; the bytes moved (read and written), or `None` without a GPU.
 pub(crate) fn copy(x: &Tensor<1>) -> Option<f64> {
     gpu(x)?;

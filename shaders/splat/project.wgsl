@@ -25,6 +25,22 @@ fn row(at: u32, p: vec3<f32>) -> f32 {
 
 fn axis(at: u32) -> vec3<f32> { return vec3<f32>(number(at), number(at + 1u), number(at + 2u)); }
 
+// Quotients and roots that WGSL lets be off by some units in the last place, corrected once: far from a splat its weight is off by as many
+// times its exponent, and one of the reference's pixels is 1.6e-6 from not being drawn.
+fn ratio(a: f32, b: f32) -> f32 {
+  let q = a / b;
+  let better = fma(fma(-q, b, a), 1.0 / b, q);
+  return select(q, better, abs(better) < 3e38);
+}
+
+fn ratios(a: vec2<f32>, b: f32) -> vec2<f32> { return vec2<f32>(ratio(a.x, b), ratio(a.y, b)); }
+
+fn root(x: f32) -> f32 {
+  let r = sqrt(x);
+  let better = fma(fma(-r, r, x), 0.5 / r, r);
+  return select(r, better, abs(better) < 3e38);
+}
+
 // Whole tiles, cut to the picture. Compared as floats: the places of far splats fit no integer.
 fn tile_edge(place: f32, tiles: f32) -> u32 { return u32(min(max(trunc(place / 16.0), 0.0), tiles)); }
 
@@ -47,15 +63,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let t = vec3<f32>(row(8u, p), row(12u, p), row(16u, p));
   // Also false for NaN.
   if (!(t.z > 0.2)) { hide(i); return; }
-  let ndc = vec2<f32>(row(20u, p), row(24u, p)) * (1.0 / (row(28u, p) + 1e-7));
+  let ndc = vec2<f32>(row(20u, p), row(24u, p)) * ratio(1.0, row(28u, p) + 1e-7);
   // ((ndc + 1) · size − 1) / 2 with one rounding: the reference computes it in double.
   let mean = fma(ndc, 0.5 * size, 0.5 * (size - 1.0));
 
-  let focal = size / (2.0 * half_tan);
+  let focal = vec2<f32>(ratio(size.x, 2.0 * half_tan.x), ratio(size.y, 2.0 * half_tan.y));
   // Only the Jacobian uses the clamped direction; far outside the picture it would explode.
-  let near = clamp(t.xy / t.z, -1.3 * half_tan, 1.3 * half_tan) * t.z;
+  let near = clamp(ratios(t.xy, t.z), -1.3 * half_tan, 1.3 * half_tan) * t.z;
   let q = vec4<f32>(quats[i * 4u], quats[i * 4u + 1u], quats[i * 4u + 2u], quats[i * 4u + 3u]);
-  let u = q / max(length(q), 1e-12);
+  let norm = max(root(dot(q, q)), 1e-12);
+  let u = vec4<f32>(ratios(q.xy, norm), ratios(q.zw, norm));
   let w = u.x;
   let x = u.y;
   let y = u.z;
@@ -66,8 +83,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let c2 = vec3<f32>(2.0 * (x * z + w * y), 2.0 * (y * z - w * x), 1.0 - 2.0 * (x * x + y * y));
   let s = vec3<f32>(scales[i * 3u], scales[i * 3u + 1u], scales[i * 3u + 2u]);
   // Rows of J·V·R·S: their products are the covariance on the screen.
-  let jx = (focal.x / t.z) * axis(8u) + (-focal.x * near.x / (t.z * t.z)) * axis(16u);
-  let jy = (focal.y / t.z) * axis(12u) + (-focal.y * near.y / (t.z * t.z)) * axis(16u);
+  let across_view = ratios(focal, t.z);
+  let along_view = ratios(-focal * near, t.z * t.z);
+  let jx = across_view.x * axis(8u) + along_view.x * axis(16u);
+  let jy = across_view.y * axis(12u) + along_view.y * axis(16u);
   let rx = vec3<f32>(dot(jx, c0), dot(jx, c1), dot(jx, c2)) * s;
   let ry = vec3<f32>(dot(jy, c0), dot(jy, c1), dot(jy, c2)) * s;
   let narrow = vec3<f32>(dot(rx, rx), dot(rx, ry), dot(ry, ry));
@@ -80,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let c = narrow.z + kernel;
   let det = thin + kernel * (narrow.x + narrow.z + kernel);
   let d1 = max(det, 1e-6);
-  var compensation = sqrt(d0 / (d1 + 1e-6) + 1e-6);
+  var compensation = root(ratio(d0, d1 + 1e-6) + 1e-6);
   if (d0 <= 1e-6 || d1 <= 1e-6) { compensation = 0.0; }
   let middle = 0.5 * (a + c);
   let largest = middle + sqrt(max(middle * middle - det, 0.1));
@@ -98,8 +117,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let rgb = max(0.28209479177387814 * dc + 0.5, vec3<f32>());
   let opacity = opacities[i] * compensation;
   keys[i] = bitcast<u32>(t.z);
-  splats[i * 4u] = bitcast<vec4<u32>>(vec4<f32>(mean, -b / a, -0.5 / a));
-  splats[i * 4u + 1u] = bitcast<vec4<u32>>(vec4<f32>(-0.5 * a / det, opacity, t.z, radius));
+  splats[i * 4u] = bitcast<vec4<u32>>(vec4<f32>(mean, ratio(-b, a), ratio(-0.5, a)));
+  splats[i * 4u + 1u] = bitcast<vec4<u32>>(vec4<f32>(ratio(-0.5 * a, det), opacity, t.z, radius));
   splats[i * 4u + 2u] = bitcast<vec4<u32>>(vec4<f32>(rgb, 0.0));
   splats[i * 4u + 3u] = vec4<u32>(x0, y0, x1, y1);
 }

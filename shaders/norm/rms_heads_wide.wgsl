@@ -1,26 +1,21 @@
-// rms_heads for vectors of LANES units of 16 bytes: lanes keep their units in registers, EACH of them, all on their way at once.
-//
-// T element type; LANES a power of two; SUB 1: lanes add by subgroup shuffles (subgroups of LANES or more), 0: through
-// workgroup memory.
+// rms_heads for vectors of LANES units of 16 bytes. A lane takes the same head's unit in EACH rows that follow one another, all
+// on their way at once, and so reads its factors once. T element type; LANES a power of two.
 #import workgroup
-#let EACH = 4
+#let EACH = 2
 #let THREADS = 128
-#let PER = THREADS / LANES
-// 16 bytes in one load: the device knows the alignment of words, but not that of two halves.
-#let LOADED = select(T == "f16", "vec4<u32>", "vec4<f32>")
-#let STORED = select(T == "f16", "Eight", "vec4<f32>")
+#let QUADS = LANES / 4
+#let UNIT = select(T == "f16", "vec4<u32>", "vec4<f32>")
 #if T == "f16"
-struct Eight { a: vec4<f16>, b: vec4<f16> }
+#import halves
 #end
-@group(0) @binding(0) var<storage, read_write> x: array<${LOADED}>;
+@group(0) @binding(0) var<storage, read_write> x: array<${UNIT}>;
 @group(0) @binding(1) var<storage, read_write> gamma: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<${STORED}>;
-// Vectors, H, dim.
+@group(0) @binding(2) var<storage, read_write> y: array<${UNIT}>;
+// M, H, dim.
 @group(0) @binding(3) var<storage, read> info: array<u32>;
 
-#if SUB == 0
-var<workgroup> parts: array<f32, ${EACH * THREADS}>;
-#end
+// Squares of every lane, four neighbours in a vector, which all lanes of their vector of x read at once.
+var<workgroup> parts: array<vec4<f32>, ${EACH * THREADS / 4}>;
 
 // What a vector whose squares add up to `sum` is multiplied with.
 fn factor_of(sum: f32) -> f32 {
@@ -34,58 +29,45 @@ fn factor_of(sum: f32) -> f32 {
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
   let lane = tid % ${LANES}u;
-  let first = linear_workgroup(group, groups) * ${EACH * PER}u + tid / ${LANES}u;
+  let rows = info[0];
+  let heads = info[1];
+  let place = linear_workgroup(group, groups) * ${THREADS / LANES}u + tid / ${LANES}u;
+  let head = place % heads;
+  let row = place / heads * ${EACH}u;
 #for i in 0..EACH
-  let vector${i} = first + ${i * PER}u;
-  let at${i} = min(vector${i}, info[0] - 1u) * ${LANES}u + lane;
-  let loaded${i} = x[at${i}];
+  // Surplus invocations repeat the last row: the barrier needs everyone.
+  let at${i} = (min(row + ${i}u, rows - 1u) * heads + head) * ${LANES}u + lane;
+  let x${i} = x[at${i}];
 #end
   // Before the first store, which might change them for all that the compiler knows.
+#if T == "f16"
+  let gamma_0 = gamma[(head * ${LANES}u + lane) * 2u];
+  let gamma_1 = gamma[(head * ${LANES}u + lane) * 2u + 1u];
+#else
+  let gamma_0 = gamma[head * ${LANES}u + lane];
+#end
 #for i in 0..EACH
 #if T == "f16"
-  let g${i} = (vector${i} % info[1] * ${LANES}u + lane) * 2u;
-  let gamma${i}_0 = gamma[g${i}];
-  let gamma${i}_1 = gamma[g${i} + 1u];
-  let v${i}_0 = vec4<f32>(unpack2x16float(loaded${i}.x), unpack2x16float(loaded${i}.y));
-  let v${i}_1 = vec4<f32>(unpack2x16float(loaded${i}.z), unpack2x16float(loaded${i}.w));
-  var sum${i} = dot(v${i}_0, v${i}_0) + dot(v${i}_1, v${i}_1);
+  let v${i}_0 = from_halves(x${i}.xy);
+  let v${i}_1 = from_halves(x${i}.zw);
+  parts[${i * THREADS / 4}u + tid / 4u][tid % 4u] = dot(v${i}_0, v${i}_0) + dot(v${i}_1, v${i}_1);
 #else
-  let gamma${i} = gamma[vector${i} % info[1] * ${LANES}u + lane];
-  var sum${i} = dot(loaded${i}, loaded${i});
+  parts[${i * THREADS / 4}u + tid / 4u][tid % 4u] = dot(x${i}, x${i});
 #end
-#end
-#if SUB
-#for i in 0..EACH
-#if LANES == 32
-  sum${i} += subgroupShuffleXor(sum${i}, 16u);
-#end
-#if LANES > 8
-  sum${i} += subgroupShuffleXor(sum${i}, 8u);
-#end
-#if LANES > 4
-  sum${i} += subgroupShuffleXor(sum${i}, 4u);
-#end
-  sum${i} += subgroupShuffleXor(sum${i}, 2u);
-  sum${i} += subgroupShuffleXor(sum${i}, 1u);
-#end
-#else
-#for i in 0..EACH
-  parts[${i * THREADS}u + tid] = sum${i};
 #end
   workgroupBarrier();
-  let start = tid - lane;
+  let first = (tid - lane) / 4u;
 #for i in 0..EACH
-  sum${i} = 0.0;
-  for (var l = 0u; l < ${LANES}u; l++) { sum${i} += parts[${i * THREADS}u + start + (l ^ lane)]; }
+  if (row + ${i}u < rows) {
+    var sums = parts[${i * THREADS / 4}u + first];
+#for j in 1..QUADS
+    sums += parts[${i * THREADS / 4 + j}u + first];
 #end
-#end
-#for i in 0..EACH
-  if (vector${i} < info[0]) {
-    let factor = factor_of(sum${i});
+    let factor = factor_of(sums.x + sums.y + sums.z + sums.w);
 #if T == "f16"
-    y[at${i}] = Eight(vec4<f16>(v${i}_0 * factor * gamma${i}_0), vec4<f16>(v${i}_1 * factor * gamma${i}_1));
+    y[at${i}] = vec4<u32>(to_halves(v${i}_0 * factor * gamma_0), to_halves(v${i}_1 * factor * gamma_1));
 #else
-    y[at${i}] = loaded${i} * factor * gamma${i};
+    y[at${i}] = x${i} * factor * gamma_0;
 #end
   }
 #end

@@ -11,8 +11,8 @@ use crate::RowGroups;
 const ROWS: usize = 4;
 /// Invocations of a workgroup of the layer norm, and of the head norm in units of 16 bytes.
 const THREADS: usize = 128;
-/// Vectors of each lane of the latter.
-const WIDE_VECTORS: usize = 4;
+/// Rows of each lane of the latter.
+const WIDE_ROWS: usize = 2;
 /// Elements that a lane of the layer norm can keep in registers.
 const HELD: usize = 32;
 
@@ -91,25 +91,19 @@ pub(crate) fn rms_norm_heads(x: &Tensor<3>, gamma: &Tensor<2>) -> Option<Tensor<
     // Units of 16 bytes, a lane each, where their number is a power of two with a body.
     let bytes = dim * x.dtype().size();
     let wide = [("4", 4), ("8", 8), ("16", 16), ("32", 32)].into_iter().find(|form| form.1 * 16 == bytes);
-    let (permutation, vectors_each) = match wide {
+    let (permutation, count, groups) = match wide {
         Some((lanes, units)) => {
-            let subgroup = subgroup_size(&capabilities).is_some_and(|size| size >= units);
-            let (kernel, sub) = if subgroup { ("rms_heads_subgroup", "1") } else { ("rms_heads_wide", "0") };
-            (permutation(kernel, &[("T", t), ("LANES", lanes), ("SUB", sub)])?, WIDE_VECTORS * THREADS / units)
+            let places = rows.div_ceil(WIDE_ROWS) * heads;
+            (permutation("rms_heads_wide", &[("T", t), ("LANES", lanes)])?, rows, places.div_ceil(THREADS / units))
         }
         None => {
             let vec = if dim.is_multiple_of(4) { "4" } else { "1" };
-            (permutation("rms_heads", &[("T", t), ("VEC", vec)])?, 16)
+            (permutation("rms_heads", &[("T", t), ("VEC", vec)])?, vectors, vectors.div_ceil(16))
         }
     };
     let (x, gamma) = (cube(x)?, cube_f32(gamma)?);
     let y = empty(&x, [rows, heads, dim], x.dtype);
-    launch(
-        permutation,
-        &[&x, &gamma, &y],
-        vec![vectors as u32, heads as u32, dim as u32],
-        vectors.div_ceil(vectors_each),
-    );
+    launch(permutation, &[&x, &gamma, &y], vec![count as u32, heads as u32, dim as u32], groups);
     Some(tensor(y))
 }
 

@@ -1,5 +1,7 @@
 //! The maquette command.
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod allocation;
 mod args;
 mod bench;
 mod device;
@@ -37,6 +39,8 @@ fn set_runtime_folder() {
 fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
     set_runtime_folder();
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    allocation::keep_pages();
     let cli = Cli::parse();
     let json = wants_json(&cli.command);
     report::install();

@@ -155,17 +155,47 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let place = mine + lane / 2u * 5u + lane % 2u * 2u;
 #for i in 0..TM
   let row${i} = m0 + wm + ${i * 16}u + lane / 2u;
+#end
+#for j in 0..TN
+  let column${j} = n0 + wn + ${j * 16}u + lane % 2u * 8u;
+#end
+#if EPI == "heads"
+  // Heads have 32 columns or a multiple: a lane adds up its half of a row's squares, then all parts of a head meet.
+  var squares = vec4<f32>();
+#for i in 0..TM
 #for j in 0..TN
   coopStoreT(c${i}_${j}, &sums[mine], 5u);
   subgroupBarrier();
-  {
-    let column = n0 + wn + ${j * 16}u + lane % 2u * 8u;
-    if (row${i} < info[0] && column < info[1]) {
-      finish(sums[place], row${i}, column);
-      finish(sums[place + 1u], row${i}, column + 4u);
-    }
+  let v${i}_${j}_0 = biased(sums[place], column${j});
+  let v${i}_${j}_1 = biased(sums[place + 1u], column${j} + 4u);
+  squares[${i}] += dot(v${i}_${j}_0, v${i}_${j}_0) + dot(v${i}_${j}_1, v${i}_${j}_1);
+  subgroupBarrier();
+#end
+#end
+  sums[mine + lane] = squares;
+  workgroupBarrier();
+  let abreast = info[10] / ${WN}u;
+  let first = warp / abreast * abreast * 80u + lane / 2u * 2u;
+  squares = vec4<f32>();
+  for (var w = 0u; w < abreast; w++) { squares += sums[first + w * 80u] + sums[first + w * 80u + 1u]; }
+  let factors = head_factors(squares);
+#for i in 0..TM
+#for j in 0..TN
+  finish(v${i}_${j}_0, factors[${i}], row${i}, column${j});
+  finish(v${i}_${j}_1, factors[${i}], row${i}, column${j} + 4u);
+#end
+#end
+#else
+#for i in 0..TM
+#for j in 0..TN
+  coopStoreT(c${i}_${j}, &sums[mine], 5u);
+  subgroupBarrier();
+  if (row${i} < info[0] && column${j} < info[1]) {
+    finish(sums[place], row${i}, column${j});
+    finish(sums[place + 1u], row${i}, column${j} + 4u);
   }
   subgroupBarrier();
+#end
 #end
 #end
 }

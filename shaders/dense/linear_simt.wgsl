@@ -123,6 +123,7 @@ fn fetch_w(row: u32, k: u32) -> ${RAW} {
 #end
 }
 
+#if EPI != "heads"
 fn store(sum: vec4<f32>, row: u32, column: u32) {
   if (row >= info[0]) { return; }
 #if VEC == 4
@@ -133,6 +134,7 @@ fn store(sum: vec4<f32>, row: u32, column: u32) {
   }
 #end
 }
+#end
 
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
@@ -228,12 +230,48 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 #end
     workgroupBarrier();
   }
+#if CHUNKED
 #for i in 0..4 * R
 #for j in 0..R
-#if CHUNKED
   c${i}_${j} += total${i}_${j};
 #end
+#end
+#end
+#if EPI == "heads"
+  // Squares of four rows by four columns, in the tiles' memory, where all parts of a head meet.
+#for j in 0..R
+#for i in 0..4 * R
+  c${i}_${j} = biased(c${i}_${j}, n0 + tx * 4u + ${j * TX * 4}u);
+  let square${i}_${j} = dot(c${i}_${j}, c${i}_${j});
+#end
+#for r in 0..R
+  ${select(r == 0, "tile_x", "tile_w")}[(tx + ${j * TX}u) * ${TX}u + ty] = vec4<f32>(square${r * 4}_${j}, square${r * 4 + 1}_${j}, square${r * 4 + 2}_${j}, square${r * 4 + 3}_${j});
+#end
+#end
+  workgroupBarrier();
+  let fours = info[10] / 4u;
+#for j in 0..R
+  let first${j} = (tx + ${j * TX}u) / fours * fours;
+#for r in 0..R
+  var squares${r}_${j} = vec4<f32>();
+#end
+  for (var unit = first${j}; unit < first${j} + fours; unit++) {
+#for r in 0..R
+    squares${r}_${j} += ${select(r == 0, "tile_x", "tile_w")}[unit * ${TX}u + ty];
+#end
+  }
+#for r in 0..R
+  let factors${r}_${j} = head_factors(squares${r}_${j});
+#end
+#for i in 0..4 * R
+  finish(c${i}_${j}, factors${i / 4}_${j}[${i % 4}], m0 + ty * 4u + ${i / 4 * TX * 4 + i % 4}u, n0 + tx * 4u + ${j * TX * 4}u);
+#end
+#end
+#else
+#for i in 0..4 * R
+#for j in 0..R
   store(c${i}_${j}, m0 + ty * 4u + ${i / 4 * TX * 4 + i % 4}u, n0 + tx * 4u + ${j * TX * 4}u);
+#end
 #end
 #end
 }

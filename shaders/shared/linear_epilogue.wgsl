@@ -1,9 +1,9 @@
 // What the bodies of linear layers have in common: the tensors that follow the weights, and what becomes of a finished sum.
 //
 // NEXT the first free binding; ELEMENT a unit of x, bias and y, E its elements (4 or 1); EPI plain, bias, residual (bias and
-// residual), gate (bias, residual and gate by group) or split (bias, N in three equal parts stored apart); GATHER table or
-// grid: a 3×3×3 convolution, K = 27·CIN, rows of x are picked by a neighbour table [27, M] (−1: zeros) or by the dimensions of
-// a dense volume.
+// residual), gate (bias, residual and gate by group), split (bias, N in up to three equal parts, stored one after the other) or
+// heads (split, and the head vectors of the first columns are RMS-normalised); GATHER table or grid: a 3×3×3 convolution,
+// K = 27·CIN, rows of x are picked by a neighbour table [27, M] (−1: zeros) or by the dimensions of a dense volume.
 #import activation
 #if EPI != "plain"
 @group(0) @binding(${NEXT}) var<storage, read_write> bias: array<${ELEMENT}>;
@@ -17,20 +17,18 @@
 @group(0) @binding(${NEXT}) var<storage, read_write> gate: array<${ELEMENT}>;
 #let NEXT = NEXT + 1
 #end
+#if EPI == "heads"
+@group(0) @binding(${NEXT}) var<storage, read_write> gammas: array<vec4<f32>>;
+#let NEXT = NEXT + 1
+#end
 #if GATHER == "table"
 @group(0) @binding(${NEXT}) var<storage, read_write> rows: array<i32>;
 #let NEXT = NEXT + 1
 #end
-#if EPI == "split"
-@group(0) @binding(${NEXT}) var<storage, read_write> y0: array<${ELEMENT}>;
-@group(0) @binding(${NEXT + 1}) var<storage, read_write> y1: array<${ELEMENT}>;
-@group(0) @binding(${NEXT + 2}) var<storage, read_write> y2: array<${ELEMENT}>;
-#let NEXT = NEXT + 3
-#else
 @group(0) @binding(${NEXT}) var<storage, read_write> y: array<${ELEMENT}>;
 #let NEXT = NEXT + 1
-#end
-// M, N, K, activation, tiles along N, tiles, CIN (or K), columns that share a scale (or 0), groups of rows or volume …
+// M, N, K, activation, tiles along N, tiles, CIN (or K), columns that share a scale (or 0), then groups of rows, a volume, or
+// of EPI split and heads: columns of a part, elements from one part to the next, columns of a head, columns with a norm.
 @group(0) @binding(${NEXT}) var<storage, read> info: array<u32>;
 #let GROUPS = 8
 #if EPI == "gate"
@@ -40,6 +38,38 @@
 #import neighbours
 #end
 
+#if EPI == "split" || EPI == "heads"
+// Stores four elements from `column` of row `row` on. There are three parts at most; a division here costs 4 % of the layer.
+fn store_part(v: vec4<f32>, row: u32, column: u32) {
+  let part = u32(column >= info[8]) + u32(column >= 2u * info[8]);
+  y[(part * info[9] + row * info[8] + column - part * info[8]) / 4u] = ${ELEMENT}(v);
+}
+#end
+
+#if EPI == "heads"
+// A sum with its bias; columns past the end are never stored.
+fn biased(sum: vec4<f32>, column: u32) -> vec4<f32> {
+  return sum + vec4<f32>(bias[min(column, info[1] - 4u) / 4u]);
+}
+
+// √dim / max(|v|, 1e-12) of the vectors whose squares add up to `squares`.
+fn head_factors(squares: vec4<f32>) -> vec4<f32> {
+  let lengths = sqrt(squares);
+  // A NaN has to spread over the whole vector, and max() drops it: ask the bits.
+  let is_nan = (bitcast<vec4<u32>>(squares) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+  return sqrt(f32(info[10])) / select(max(lengths, vec4<f32>(1e-12)), lengths, is_nan);
+}
+
+// Stores four biased sums from `column` of row `row` on; `factor` is that of their head.
+fn finish(v: vec4<f32>, factor: f32, row: u32, column: u32) {
+  if (row >= info[0] || column >= info[1]) { return; }
+  if (column < info[11]) {
+    store_part(v * factor * gammas[column / 4u], row, column);
+  } else {
+    store_part(v, row, column);
+  }
+}
+#else
 // Element (or four) `column` of row `row` of the result, from its sum.
 #let SUM = select(E == 4, "vec4<f32>", "f32")
 #let PART = select(E == 4, "", ".x")
@@ -57,13 +87,10 @@ fn finish(sum: vec4<f32>, row: u32, column: u32) {
 #if EPI == "residual" || EPI == "gate"
   v += ${SUM}(residual[at]);
 #end
-  let out = ${ELEMENT}(v);
 #if EPI == "split"
-  let third = columns / 3u;
-  let part = column / third;
-  let to = (row * third + column - part * third) / ${E}u;
-  if (part == 0u) { y0[to] = out; } else if (part == 1u) { y1[to] = out; } else { y2[to] = out; }
+  store_part(v, row, column);
 #else
-  y[at] = out;
+  y[at] = ${ELEMENT}(v);
 #end
 }
+#end

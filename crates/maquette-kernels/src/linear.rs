@@ -2,7 +2,7 @@
 
 use burn::tensor::{FloatDType, Tensor, activation};
 
-use crate::{RowGroups, rms_norm_heads, wgsl};
+use crate::{RowGroups, rms_norm_heads, rows::contiguous, wgsl};
 
 /// What happens to a linear layer's result before it is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,26 +93,41 @@ pub fn linear_residual(
     })
 }
 
-/// Queries, keys and values of one fused layer: the outputs are three thirds of `heads` heads each, `x [M, in]` →
-/// `[M, heads, D]` three times. With `gammas` (`[heads, D]`, f32) queries and keys are then RMS-normalised per head
-/// ([`rms_norm_heads`]). The layer's outputs must be a multiple of `3 · heads`.
-pub fn linear_qkv(
+/// The outputs of a layer as `P` parts of `heads` heads each (queries, keys and values; keys and values; queries alone):
+/// `x [M, in]` → `[M, heads, D]`, `P` times. With `gammas [G, heads, D]` (f32) the first `G` parts are RMS-normalised per head
+/// ([`rms_norm_heads`]), before they are rounded where kernels fuse it. The layer's outputs must be a multiple of `P · heads`.
+pub fn linear_heads<const P: usize>(
     x: Tensor<2>,
     layer: &Linear,
     heads: usize,
-    gammas: Option<(&Tensor<2>, &Tensor<2>)>,
-) -> [Tensor<3>; 3] {
-    let [q, k, v] = wgsl::linear_qkv(&x, layer, heads).unwrap_or_else(|| {
-        let (rows, third) = (x.dims()[0], layer.outputs() / 3);
-        let y = linear(x, layer, Activation::None);
-        [0, 1, 2].map(|part| {
-            y.clone().slice([0..rows, part * third..(part + 1) * third]).reshape([rows, heads, third / heads])
-        })
-    });
-    match gammas {
-        Some((of_q, of_k)) => [rms_norm_heads(q, of_q), rms_norm_heads(k, of_k), v],
-        None => [q, k, v],
+    gammas: Option<&Tensor<3>>,
+) -> [Tensor<3>; P] {
+    match (wgsl::linear_heads(&x, layer, heads, gammas), gammas) {
+        (Some(parts), _) => parts,
+        // Heads that lie across tiles are normalised afterwards.
+        (None, Some(gammas)) => normed(linear_heads(x, layer, heads, None), gammas),
+        (None, None) => parts_of(linear(x, layer, Activation::None), heads),
     }
+}
+
+/// The columns of `y` as parts of `heads` heads each, in memory of their own as kernels read them: what is used often is then
+/// copied once.
+pub(crate) fn parts_of<const P: usize>(y: Tensor<2>, heads: usize) -> [Tensor<3>; P] {
+    let [rows, columns] = y.dims();
+    let width = columns / P;
+    std::array::from_fn(|part| {
+        contiguous(y.clone().slice([0..rows, part * width..(part + 1) * width]).reshape([rows, heads, width / heads]))
+    })
+}
+
+/// The first parts, as many as there are `gammas`, normalised per head.
+pub(crate) fn normed<const P: usize>(parts: [Tensor<3>; P], gammas: &Tensor<3>) -> [Tensor<3>; P] {
+    let [count, heads, dim] = gammas.dims();
+    let mut place = 0..;
+    parts.map(|part| match place.next().filter(|place| *place < count) {
+        Some(place) => rms_norm_heads(part, &gammas.clone().slice(place..place + 1).reshape([heads, dim])),
+        None => part,
+    })
 }
 
 /// Expands one row per group, `[groups, C]`, to something that broadcasts over `[rows, C]`.

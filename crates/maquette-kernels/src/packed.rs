@@ -3,8 +3,8 @@
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use maquette_gpu::{Tier, capabilities_of};
 
-use crate::linear::{in_f32, linear, per_row};
-use crate::{Activation, Linear, RowGroups, rms_norm_heads, wgsl};
+use crate::linear::{linear, linear_residual, normed, parts_of};
+use crate::{Activation, Linear, RowGroups, wgsl};
 
 /// How weights are packed; both forms are symmetric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ fn halves(bits: Tensor<1, Int>) -> Tensor<1> {
 
 /// [`linear`](crate::linear()) with packed weights: `x [M, in]` → `[M, out]`.
 pub fn linear_packed(x: Tensor<2>, layer: &PackedLinear, act: Activation) -> Tensor<2> {
-    match wgsl::linear_packed(&x, layer, act) {
+    match wgsl::linear(&x, layer, act) {
         Some(y) => y,
         None => linear(x, &layer.unpacked(), act),
     }
@@ -127,28 +127,22 @@ pub fn linear_packed_residual(
     residual: Tensor<2>,
     gate: Option<(&Tensor<2>, &RowGroups)>,
 ) -> Tensor<2> {
-    in_f32(residual, |residual| {
-        let y = linear_packed(x, layer, Activation::None).cast(FloatDType::F32);
-        match gate {
-            Some((gate, groups)) => residual + y * per_row(gate.clone().cast(FloatDType::F32), groups),
-            None => residual + y,
-        }
-    })
+    match wgsl::linear_residual(&x, layer, &residual, gate) {
+        Some(y) => y,
+        None => linear_residual(x, &layer.unpacked(), residual, gate),
+    }
 }
 
-/// [`linear_qkv`](crate::linear_qkv) with packed weights.
-pub fn linear_packed_qkv(
+/// [`linear_heads`](crate::linear_heads) with packed weights.
+pub fn linear_packed_heads<const P: usize>(
     x: Tensor<2>,
     layer: &PackedLinear,
     heads: usize,
-    gammas: Option<(&Tensor<2>, &Tensor<2>)>,
-) -> [Tensor<3>; 3] {
-    let (rows, third) = (x.dims()[0], layer.outputs / 3);
-    let y = linear_packed(x, layer, Activation::None);
-    let [q, k, v] = [0, 1, 2]
-        .map(|part| y.clone().slice([0..rows, part * third..(part + 1) * third]).reshape([rows, heads, third / heads]));
-    match gammas {
-        Some((of_q, of_k)) => [rms_norm_heads(q, of_q), rms_norm_heads(k, of_k), v],
-        None => [q, k, v],
+    gammas: Option<&Tensor<3>>,
+) -> [Tensor<3>; P] {
+    match (wgsl::linear_heads(&x, layer, heads, gammas), gammas) {
+        (Some(parts), _) => parts,
+        (None, Some(gammas)) => normed(linear_packed_heads(x, layer, heads, None), gammas),
+        (None, None) => parts_of(linear_packed(x, layer, Activation::None), heads),
     }
 }

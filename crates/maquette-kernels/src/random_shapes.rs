@@ -5,7 +5,8 @@ use burn::tensor::{DType, Device, Tensor};
 
 use crate::{
     Activation, Conv3, Grid, Packing, RowGroups, Voxels, attention, conv3_dense, conv3_sparse, gather_rows, group_norm,
-    layer_norm, layer_norm_modulate, linear, linear_packed, linear_qkv, linear_residual, rms_norm_heads, scatter_rows,
+    layer_norm, layer_norm_modulate, linear, linear_heads, linear_packed, linear_residual, rms_norm_heads,
+    scatter_rows,
     selfcheck::{CheckLine, Inputs, flat, packed, read, relative},
     softmax,
 };
@@ -59,9 +60,8 @@ const FAMILIES: &[Family] = &[
     }),
     ("queries, keys, values with head norms", |i, dice| {
         let (rows, heads, dim, k) = (dice.size(), 1 + dice.below(3), dice.pick(&[4, 8, 20, 32, 64]), 4 * dice.size());
-        let gamma = i.exact(6, [heads, dim], DType::F32);
-        let [q, k_, v] =
-            linear_qkv(i.floats(1, [rows, k]), &i.layer(2, 3 * heads * dim, k), heads, Some((&gamma, &gamma)));
+        let gammas = i.exact(6, [2, heads, dim], DType::F32);
+        let [q, k_, v] = linear_heads(i.floats(1, [rows, k]), &i.layer(2, 3 * heads * dim, k), heads, Some(&gammas));
         (Tensor::cat(vec![flat(q), flat(k_), flat(v)], 0), format!("{rows}×{heads}×{dim} of {k}"))
     }),
     ("linear, packed weights", |i, dice| {

@@ -76,8 +76,8 @@ impl RowGroups {
 }
 
 /// The same values in memory of their own, row after row. Our kernels read nothing else: a part of a tensor's columns would be
-/// copied by every call that takes it, so what is used often is copied once.
-pub fn contiguous<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+/// copied by every call that takes it.
+pub(crate) fn contiguous<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     match wgsl::gpu(&x).and_then(|_| wgsl::cube(&x)) {
         Some(copy) => wgsl::tensor(copy),
         None => x,

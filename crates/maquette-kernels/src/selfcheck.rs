@@ -6,7 +6,7 @@ use maquette_gpu::{Tier, capabilities_of};
 
 use crate::{
     Activation, Conv3, Grid, Linear, PackedLinear, Packing, RowGroups, Voxels, attention, conv3_dense, conv3_sparse,
-    gather_rows, group_norm, layer_norm, layer_norm_modulate, linear, linear_packed, linear_qkv, linear_residual,
+    gather_rows, group_norm, layer_norm, layer_norm_modulate, linear, linear_heads, linear_packed, linear_residual,
     rms_norm_heads, scatter_rows, softmax,
 };
 
@@ -112,8 +112,8 @@ const CASES: &[Case] = &[
         flat(linear_residual(i.floats(1, [65, 72]), &i.layer(2, 40, 72), i.floats(5, [65, 40]), Some((&gate, &groups))))
     }),
     ("queries, keys, values with head norms", |i| {
-        let gamma = i.exact(6, [2, 32], DType::F32);
-        let [q, k, v] = linear_qkv(i.floats(1, [33, 64]), &i.layer(2, 192, 64), 2, Some((&gamma, &gamma)));
+        let gammas = i.exact(6, [2, 2, 32], DType::F32);
+        let [q, k, v] = linear_heads(i.floats(1, [33, 64]), &i.layer(2, 192, 64), 2, Some(&gammas));
         Tensor::cat(vec![flat(q), flat(k), flat(v)], 0)
     }),
     ("linear, 8-bit weights", |i| {

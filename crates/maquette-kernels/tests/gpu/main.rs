@@ -3,6 +3,7 @@
 
 mod attention;
 mod flexicubes;
+mod heads;
 mod linear;
 mod norm;
 mod sparse;

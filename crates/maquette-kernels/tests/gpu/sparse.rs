@@ -2,8 +2,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use maquette_kernels::{
-    Activation, Conv3, Grid, Linear, PackedLinear, Packing, RowGroups, Voxels, conv3_dense, conv3_sparse, downsample,
-    gather_rows, group_norm, linear_packed, linear_qkv, scatter_rows, softmax,
+    Activation, Conv3, Grid, PackedLinear, Packing, RowGroups, Voxels, conv3_dense, conv3_sparse, downsample,
+    gather_rows, group_norm, linear_packed, scatter_rows, softmax,
 };
 
 use crate::support::*;
@@ -270,42 +270,6 @@ fn packed_weights_multiply_as_their_values_do() {
                     error <= allowed(&expected, dtype, bound),
                     "{tier} {dtype:?} {packing:?} {m}×{n}×{k}: {error:.2e}"
                 );
-            }
-        }
-    }
-}
-
-#[test]
-fn fused_queries_keys_and_values_are_the_thirds_of_the_layer() {
-    let mut random = Random(11);
-    for (tier, device, f16) in devices() {
-        for (dtype, bound) in dtypes(f16) {
-            for _ in 0..SHAPES {
-                let (m, heads, dim) =
-                    (random.pick(&[1, 9, 64, 150]), 1 + random.below(3), random.pick(&[3, 4, 8, 32, 64]));
-                let (k, third) = (random.pick(&[6, 8, 32, 48]), heads * dim);
-                let x = random.values(m * k, 1.0, dtype);
-                let w = random.values(3 * third * k, 0.3, dtype);
-                let b = random.values(3 * third, 0.3, dtype);
-                let layer = Linear {
-                    weight: upload(&w, [3 * third, k], dtype, &device),
-                    bias: Some(upload(&b, [3 * third], dtype, &device)),
-                };
-                let parts = linear_qkv(upload(&x, [m, k], dtype, &device), &layer, heads, None);
-                for (part, y) in parts.into_iter().enumerate() {
-                    assert_eq!(y.dims(), [m, heads, dim]);
-                    let expected: Vec<f64> = (0..m * third)
-                        .map(|i| {
-                            let o = part * third + i % third;
-                            b[o] + x[i / third * k..][..k].iter().zip(&w[o * k..][..k]).map(|(x, w)| x * w).sum::<f64>()
-                        })
-                        .collect();
-                    let error = relative_error(&download(y), &expected);
-                    assert!(
-                        error <= allowed(&expected, dtype, bound),
-                        "{tier} {dtype:?} part {part} of {m}×{heads}×{dim}: {error:.2e}"
-                    );
-                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Multi-head self and cross attention.
 
 use burn::tensor::{Device, FloatDType, Tensor};
-use maquette_kernels::{Activation, RowGroups, Windows, attention, contiguous, rms_norm_heads, windowed_attention};
+use maquette_kernels::{Activation, RowGroups, Windows, attention, windowed_attention};
 
 use super::BlockLinear;
 use crate::{Result, loading::Scope};
@@ -20,8 +20,8 @@ pub enum Span<'a> {
 pub struct SelfAttention {
     to_qkv: BlockLinear,
     to_out: BlockLinear,
-    /// Of queries and keys.
-    rms_norms: Option<(Tensor<2>, Tensor<2>)>,
+    /// Of queries and keys, `[2, H, D]`.
+    rms_norms: Option<Tensor<3>>,
     heads: usize,
 }
 
@@ -49,7 +49,7 @@ impl SelfAttention {
     /// Attention of every row, heads side by side, before the last projection: `x [M, C]` → `[M, C]`.
     fn attend(&self, x: Tensor<2>, span: Span<'_>) -> Tensor<2> {
         let [rows, channels] = x.dims();
-        let [q, k, v] = self.to_qkv.forward_qkv(x, self.heads, self.rms_norms.as_ref().map(|(q, k)| (q, k)));
+        let [q, k, v] = self.to_qkv.forward_heads(x, self.heads, self.rms_norms.as_ref());
         let y = match span {
             Span::Full(groups) => attention(q, k, v, groups, groups),
             Span::Windowed(windows) => windowed_attention(q, k, v, windows),
@@ -81,8 +81,8 @@ pub struct CrossAttention {
     to_q: BlockLinear,
     to_kv: BlockLinear,
     to_out: BlockLinear,
-    /// Of queries and keys.
-    rms_norms: Option<(Tensor<2>, Tensor<2>)>,
+    /// Of queries and keys, `[2, H, D]`.
+    rms_norms: Option<Tensor<3>>,
     heads: usize,
 }
 
@@ -130,17 +130,9 @@ impl CrossAttention {
 
     /// Keys and values of condition tokens, `[tokens, context channels]`, in the torso's type.
     pub fn context(&self, tokens: Tensor<2>, groups: &RowGroups) -> CrossContext {
-        let rows = tokens.dims()[0];
-        let kv = self.to_kv.forward(tokens, Activation::None);
-        let dim = kv.dims()[1] / (2 * self.heads);
-        let kv = kv.reshape([rows, 2 * self.heads, dim]);
-        // Every step of a sampler reads them.
-        let part = |i: usize| contiguous(kv.clone().slice([0..rows, i * self.heads..(i + 1) * self.heads, 0..dim]));
-        CrossContext::Tokens {
-            k: normed(part(0), self.rms_norms.as_ref().map(|(_, k)| k)),
-            v: part(1),
-            groups: groups.clone(),
-        }
+        let k_norm = self.rms_norms.as_ref().map(|norms| norms.clone().narrow(0, 1, 1));
+        let [k, v] = self.to_kv.forward_heads(tokens, self.heads, k_norm.as_ref());
+        CrossContext::Tokens { k, v, groups: groups.clone() }
     }
 
     /// The context of an all-zero condition.
@@ -181,8 +173,8 @@ impl CrossAttention {
 
     fn attend(&self, x: Tensor<2>, batches: &RowGroups, k: &Tensor<3>, v: &Tensor<3>, groups: &RowGroups) -> Tensor<2> {
         let [rows, channels] = x.dims();
-        let q = self.to_q.forward(x, Activation::None).reshape([rows, self.heads, channels / self.heads]);
-        let q = normed(q, self.rms_norms.as_ref().map(|(q, _)| q));
+        let q_norm = self.rms_norms.as_ref().map(|norms| norms.clone().narrow(0, 0, 1));
+        let [q] = self.to_q.forward_heads(x, self.heads, q_norm.as_ref());
         let whole;
         let q_groups = if groups.len() == 1 && batches.len() != 1 {
             whole = RowGroups::single(rows);
@@ -194,22 +186,11 @@ impl CrossAttention {
     }
 }
 
-fn normed(x: Tensor<3>, gamma: Option<&Tensor<2>>) -> Tensor<3> {
-    match gamma {
-        Some(gamma) => rms_norm_heads(x, gamma),
-        None => x,
-    }
-}
-
-fn head_norms(
-    scope: &Scope<'_>,
-    channels: usize,
-    heads: usize,
-    wanted: bool,
-) -> Result<Option<(Tensor<2>, Tensor<2>)>> {
+/// The factors of the queries' and the keys' norms, `[2, H, D]`.
+fn head_norms(scope: &Scope<'_>, channels: usize, heads: usize, wanted: bool) -> Result<Option<Tensor<3>>> {
     if !wanted {
         return Ok(None);
     }
     let gamma = |name: &str| scope.at(name).tensor("gamma", [heads, channels / heads], FloatDType::F32);
-    Ok(Some((gamma("q_rms_norm")?, gamma("k_rms_norm")?)))
+    Ok(Some(Tensor::stack(vec![gamma("q_rms_norm")?, gamma("k_rms_norm")?], 0)))
 }

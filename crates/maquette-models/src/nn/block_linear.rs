@@ -2,8 +2,8 @@
 
 use burn::tensor::{FloatDType, Tensor};
 use maquette_kernels::{
-    Activation, Linear, PackedLinear, RowGroups, linear, linear_packed, linear_packed_qkv, linear_packed_residual,
-    linear_qkv, linear_residual,
+    Activation, Linear, PackedLinear, RowGroups, linear, linear_heads, linear_packed, linear_packed_heads,
+    linear_packed_residual, linear_residual,
 };
 
 /// A linear layer of a block. Which form it has, the loading decides ([`crate::loading::Scope::block_linear`]).
@@ -62,11 +62,17 @@ impl BlockLinear {
         }
     }
 
-    /// Queries, keys and values, `[M, heads, D]` each; with `gammas` queries and keys are RMS-normalised per head.
-    pub fn forward_qkv(&self, x: Tensor<2>, heads: usize, gammas: Option<(&Tensor<2>, &Tensor<2>)>) -> [Tensor<3>; 3] {
+    /// The outputs as `P` parts, `[M, heads, D]` each, of which the first are RMS-normalised per head, as many as there are
+    /// `gammas [G, heads, D]`.
+    pub fn forward_heads<const P: usize>(
+        &self,
+        x: Tensor<2>,
+        heads: usize,
+        gammas: Option<&Tensor<3>>,
+    ) -> [Tensor<3>; P] {
         match self {
-            Self::Plain(layer) => linear_qkv(x, layer, heads, gammas),
-            Self::Packed(layer, _) => linear_packed_qkv(x, layer, heads, gammas),
+            Self::Plain(layer) => linear_heads(x, layer, heads, gammas),
+            Self::Packed(layer, _) => linear_packed_heads(x, layer, heads, gammas),
         }
     }
 }

@@ -32,8 +32,9 @@ function engine() {
   return folder;
 }
 
-/** The program `maquette-weights`, built if it is not there. */
+/** The program `maquette-weights` of the folder MAQUETTE_PROGRAMS, or any that was built, or a new one. */
 export function weightsTool() {
+  if (process.env.MAQUETTE_PROGRAMS) return join(process.env.MAQUETTE_PROGRAMS, "maquette-weights");
   const built = () => ["release", "debug"].map((profile) => join(target, profile, "maquette-weights")).find((file) => existsSync(file));
   if (!built()) execFileSync("cargo", ["build", "--quiet", "-p", "maquette-weights-tools"], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
   return built();

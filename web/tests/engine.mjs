@@ -211,11 +211,12 @@ function preview(file, name, options) {
   return readFileSync(picture);
 }
 
-/** Runs the newest native program there is. */
+/** Runs the native program of the folder MAQUETTE_PROGRAMS, or the newest there is. */
 function maquette(args) {
-  const built = ["release", "debug"].map((profile) => join(target, profile, "maquette")).filter((file) => existsSync(file));
+  const folders = process.env.MAQUETTE_PROGRAMS ? [process.env.MAQUETTE_PROGRAMS] : ["release", "debug"].map((profile) => join(target, profile));
+  const built = folders.map((folder) => join(folder, "maquette")).filter((file) => existsSync(file));
   const [program] = built.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs);
-  holds(program, `no native program below ${target}: build maquette-cli`);
+  holds(program, `no native program in ${folders}: build maquette-cli`);
   execFileSync(program, args, { stdio: ["ignore", "ignore", "pipe"], env: { VK_DRIVER_FILES: lavapipe(), ...process.env } });
 }
 

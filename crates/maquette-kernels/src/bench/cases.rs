@@ -10,7 +10,7 @@ use super::{
     check::{Sample, attend, dot, read, read_bias, read_columns, read_rows, spread},
 };
 use crate::{
-    Activation, Conv3, Linear, RowGroups, Voxels, attention, conv3_sparse, layer_norm_modulate, linear,
+    Activation, Conv3, Linear, RowGroups, Voxels, attention, conv3_sparse, layer_norm_modulate, linear, linear_heads,
     linear_residual, neighbours::TAPS, rms_norm_heads, softmax, wgsl, windowed_attention,
 };
 
@@ -21,6 +21,7 @@ impl Bench<'_> {
         self.linear(rows, width, width, Activation::None).await?;
         self.linear(rows, 3 * width, width, Activation::None).await?;
         self.linear(rows, 4 * width, width, Activation::GeluTanh).await?;
+        self.heads(rows, width, width / 64).await?;
         self.gated(rows, width, 4 * width).await?;
         self.linear(1, 6 * width, width, Activation::None).await?;
         self.attention(rows, rows, 16 / s, 64).await?;
@@ -105,6 +106,43 @@ impl Bench<'_> {
         let case = Case { name: &name, limit: Limit::Arithmetic, work: 2.0 * (m * n * k) as f64 };
         let call = || linear_residual(x.clone(), &layer, residual.clone(), Some((&gate, &groups)));
         self.measure(case, &sample, call).await
+    }
+
+    /// Queries, keys and values with the norm of their heads in the layer's kernel, and in kernels of its own.
+    async fn heads(&mut self, m: usize, width: usize, heads: usize) -> Result<(), GpuError> {
+        let (n, dim) = (3 * width, width / heads);
+        let names = ["head norms", "head norms apart"].map(|what| format!("qkv linear {m}×{n}×{width} + {what}"));
+        if !names.iter().any(|name| self.wanted(name)) {
+            return Ok(());
+        }
+        let (x, layer) = (self.random([m, width], 1.0), self.layer(n, width));
+        let normal = Distribution::Normal(0.0, 1.0);
+        let gammas = Tensor::<3>::random([2, heads, dim], normal, (self.device(), DType::F32));
+        let of_part = |part: usize| gammas.clone().narrow(0, part, 1).reshape([heads, dim]);
+        let (of_q, of_k) = (of_part(0), of_part(1));
+        // The keys' last head.
+        let columns: Vec<usize> = (2 * width - dim..2 * width).collect();
+        let mut sample = Sample::linear_at(&x, &layer, Activation::None, columns).await;
+        let g = read(of_k.clone().narrow(0, heads - 1, 1)).await;
+        for vector in sample.expected.chunks_mut(dim) {
+            let factor = (dim as f64).sqrt() / dot(vector, vector).sqrt().max(1e-12);
+            vector.iter_mut().zip(&g).for_each(|(v, g)| *v *= factor * g);
+        }
+        sample.columns = (width - dim..width).collect();
+        let work = 2.0 * (m * n * width) as f64;
+        let case = Case { name: &names[0], limit: Limit::Arithmetic, work };
+        let fused = || {
+            let [_, k, _] = linear_heads::<3>(x.clone(), &layer, heads, Some(&gammas));
+            k.reshape([m, width])
+        };
+        self.measure(case, &sample, fused).await?;
+        let case = Case { name: &names[1], limit: Limit::Arithmetic, work };
+        let apart = || {
+            let [q, k, _] = linear_heads::<3>(x.clone(), &layer, heads, None);
+            rms_norm_heads(q, &of_q);
+            rms_norm_heads(k, &of_k).reshape([m, width])
+        };
+        self.measure(case, &sample, apart).await
     }
 
     async fn attention(&mut self, q: usize, k: usize, heads: usize, dim: usize) -> Result<(), GpuError> {

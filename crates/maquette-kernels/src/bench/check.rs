@@ -76,7 +76,12 @@ fn activate(x: f64, act: Activation) -> f64 {
 impl Sample {
     /// A linear layer's result.
     pub(super) async fn linear(x: &Tensor<2>, layer: &Linear, act: Activation) -> Self {
-        let (k, rows, columns) = (layer.inputs(), spread(x.dims()[0], 24), spread(layer.outputs(), 48));
+        Self::linear_at(x, layer, act, spread(layer.outputs(), 48)).await
+    }
+
+    /// The same at some columns.
+    pub(super) async fn linear_at(x: &Tensor<2>, layer: &Linear, act: Activation, columns: Vec<usize>) -> Self {
+        let (k, rows) = (layer.inputs(), spread(x.dims()[0], 24));
         let (x, w) = (read_rows(x, &rows).await, read_rows(&layer.weight, &columns).await);
         let bias = match &layer.bias {
             Some(bias) => read_bias(bias, &columns).await,

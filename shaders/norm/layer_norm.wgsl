@@ -1,20 +1,17 @@
 // Layer norm over rows of x [M, C]: plain, affine (f32 weight and bias [C]) or modulated ((1 + scale), shift [groups, C]).
 // Statistics in f32, mean first, then the variance around it.
 //
-// T element type; S type of scale and shift; WIDE 1: C is a multiple of the elements in 16 bytes, which are loaded at once;
-// HELD 1: a row fits the registers of its lanes, 0: it is read three times; SUB 1: one row to a subgroup of any size, 0: one
-// row to 32 invocations that add through workgroup memory.
+// T element type; S type of scale and shift; WIDE 1: C is a multiple of four elements, a unit, which are loaded at once; HELD 8
+// or 6: a row is exactly so many units of each of its lanes, which keep them in registers, 1: eight at most, 0: it is read three
+// times; SUB 1: one row to a subgroup of any size, 0: one row to 32 invocations that add through workgroup memory.
+//
+// Factors are read where they are used: a lane that reads all of them before its first store (which later reads wait for) needs
+// so many registers that fewer rows are on their way, and takes half as long again.
 #import workgroup
-#let E = select(WIDE, select(T == "f16", 8, 4), 1)
-#let FOURS = E / 4
-#let UNITS = select(E == 4, 8, 4)
-#let ELEMENT = select(E == 8, "Eight", select(E == 4, "vec4<f32>", T))
-#let FACTOR = select(WIDE, select(S == "f16", "Eight", "vec4<f32>"), S)
-// Factors a unit of x takes.
-#let STEPS = select(E == 8 && S == "f32", 2, 1)
-#if E == 8
-struct Eight { a: vec4<f16>, b: vec4<f16> }
-#end
+#let E = select(WIDE, 4, 1)
+#let UNITS = select(HELD == 6, 6, 8)
+#let ELEMENT = select(WIDE, select(T == "f16", "vec4<f16>", "vec4<f32>"), T)
+#let FACTOR = select(WIDE, select(S == "f16", "vec4<f16>", "vec4<f32>"), S)
 @group(0) @binding(0) var<storage, read_write> x: array<${ELEMENT}>;
 #let NEXT = 1
 #if MODE != "plain"
@@ -30,108 +27,54 @@ struct Eight { a: vec4<f16>, b: vec4<f16> }
 #import groups
 #end
 
-// A unit of a row in f32; a single element is kept in the first component, beside zeros.
-struct Unit {
-  v0: vec4<f32>,
-#if E == 8
-  v1: vec4<f32>,
+// A unit of a row; a single element is kept in the first component, beside zeros.
+fn load(at: u32) -> vec4<f32> {
+#if WIDE
+  return vec4<f32>(x[at]);
+#else
+  return vec4<f32>(f32(x[at]), 0.0, 0.0, 0.0);
 #end
 }
 
-fn load(at: u32) -> Unit {
-#if E == 8
-  let packed = x[at];
-  return Unit(vec4<f32>(packed.a), vec4<f32>(packed.b));
-#elif E == 4
-  return Unit(x[at]);
+fn total(u: vec4<f32>) -> f32 {
+  return dot(u, vec4<f32>(1.0));
+}
+
+fn less(u: vec4<f32>, mean: f32) -> vec4<f32> {
+#if WIDE
+  return u - mean;
 #else
-  return Unit(vec4<f32>(f32(x[at]), 0.0, 0.0, 0.0));
+  return vec4<f32>(u.x - mean, 0.0, 0.0, 0.0);
 #end
 }
 
-fn total(u: Unit) -> f32 {
-#if E == 8
-  let v = u.v0 + u.v1;
-  return v.x + v.y + v.z + v.w;
-#elif E == 4
-  return u.v0.x + u.v0.y + u.v0.z + u.v0.w;
-#else
-  return u.v0.x;
-#end
-}
-
-fn less(u: Unit, mean: f32) -> Unit {
-#if E == 8
-  return Unit(u.v0 - mean, u.v1 - mean);
-#elif E == 4
-  return Unit(u.v0 - mean);
-#else
-  return Unit(vec4<f32>(u.v0.x - mean, 0.0, 0.0, 0.0));
-#end
-}
-
-fn squares(u: Unit) -> f32 {
-#if E == 8
-  return dot(u.v0, u.v0) + dot(u.v1, u.v1);
-#else
-  return dot(u.v0, u.v0);
-#end
+fn squares(u: vec4<f32>) -> f32 {
+  return dot(u, u);
 }
 
 #if MODE != "plain"
-#for N in 0..2
-#let NAME = select(N == 0, "scale", "shift")
-fn ${NAME}_of(unit: u32) -> Unit {
-#if STEPS == 2
-  return Unit(${NAME}[unit * 2u], ${NAME}[unit * 2u + 1u]);
-#elif E == 8
-  let packed = ${NAME}[unit];
-  return Unit(vec4<f32>(packed.a), vec4<f32>(packed.b));
-#elif E == 4
-  return Unit(${NAME}[unit]);
-#else
-  return Unit(vec4<f32>(f32(${NAME}[unit])));
-#end
+fn factor_of(v: ${FACTOR}) -> vec4<f32> {
+  return vec4<f32>(${select(WIDE, "v", "f32(v)")});
 }
 #end
-#end
 
-fn store(at: u32, u: Unit, factor: f32, factors: u32) {
-  var v0 = u.v0 * factor;
-#if E == 8
-  var v1 = u.v1 * factor;
-#end
-#if MODE != "plain"
-  let by = scale_of(factors);
-  let plus = shift_of(factors);
+fn store(at: u32, u: vec4<f32>, factor: f32, factors: u32) {
 #if MODE == "modulate"
-  v0 = v0 * (by.v0 + 1.0) + plus.v0;
-#if E == 8
-  v1 = v1 * (by.v1 + 1.0) + plus.v1;
-#end
+  let v = u * factor * (factor_of(scale[factors]) + 1.0) + factor_of(shift[factors]);
+#elif MODE == "affine"
+  let v = u * factor * factor_of(scale[factors]) + factor_of(shift[factors]);
 #else
-  v0 = v0 * by.v0 + plus.v0;
-#if E == 8
-  v1 = v1 * by.v1 + plus.v1;
+  let v = u * factor;
 #end
-#end
-#end
-#if E == 8
-  y[at] = Eight(vec4<f16>(v0), vec4<f16>(v1));
-#elif E == 4
-  y[at] = v0;
-#else
-  y[at] = ${T}(v0.x);
-#end
+  y[at] = ${ELEMENT}(v${select(WIDE, "", ".x")});
 }
 
-#if SUB
 #let THREADS = 128
+#if SUB
 fn row_sum(part: f32, tid: u32) -> f32 {
   return subgroupAdd(part);
 }
 #else
-#let THREADS = 128
 #let LANES = 32
 var<workgroup> parts: array<f32, ${THREADS}>;
 var<workgroup> quarters: array<f32, ${THREADS}>;
@@ -165,26 +108,33 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let start = min(row, info[0] - 1u) * width;
   let count = f32(info[1]);
   let eps = bitcast<f32>(info[2]);
+  var factors = 0u;
 #if MODE == "modulate"
-  let factors = group_of(min(row, info[0] - 1u)) * width;
-#else
-  let factors = 0u;
+  if (info[4] > 1u) { factors = group_of(min(row, info[0] - 1u)) * width; }
 #end
 #if HELD
-  var sum = 0.0;
 #for i in 0..UNITS
   let c${i} = lane + ${i}u * lanes;
-  var u${i} = Unit();
+#if HELD == 1
+  var u${i} = vec4<f32>();
   if (c${i} < width) { u${i} = load(start + c${i}); }
+#else
+  var u${i} = load(start + c${i});
 #end
-#for i in 0..UNITS
-  sum += total(u${i});
 #end
-  let mean = row_sum(sum, tid) / count;
+  var whole = u0;
+#for i in 1..UNITS
+  whole += u${i};
+#end
+  let mean = row_sum(total(whole), tid) / count;
   var spread = 0.0;
 #for i in 0..UNITS
-  u${i} = less(u${i}, mean);
+  u${i} -= mean;
+#if HELD == 1
   spread += select(0.0, squares(u${i}), c${i} < width);
+#else
+  spread += squares(u${i});
+#end
 #end
 #if SUB == 0
   workgroupBarrier();
@@ -192,7 +142,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let factor = 1.0 / sqrt(row_sum(spread, tid) / count + eps);
   if (row >= info[0]) { return; }
 #for i in 0..UNITS
+#if HELD == 1
   if (c${i} < width) { store(start + c${i}, u${i}, factor, factors + c${i}); }
+#else
+  store(start + c${i}, u${i}, factor, factors + c${i});
+#end
 #end
 #else
   var sum = 0.0;

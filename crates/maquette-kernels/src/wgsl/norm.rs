@@ -13,8 +13,8 @@ const ROWS: usize = 4;
 const THREADS: usize = 128;
 /// Rows of each lane of the latter.
 const WIDE_ROWS: usize = 2;
-/// Elements that a lane of the layer norm can keep in registers.
-const HELD: usize = 32;
+/// Elements that a lane of the layer norm loads at once.
+const UNIT: usize = 4;
 
 pub(crate) fn layer_norm(x: &Tensor<2>, affine: Option<(&Tensor<1>, &Tensor<1>)>, eps: f64) -> Option<Tensor<2>> {
     let capabilities = gpu(x)?;
@@ -59,13 +59,19 @@ fn normalise(
     if rows == 0 || width == 0 {
         return None;
     }
-    let wide = width.is_multiple_of(16 / x.dtype().size());
+    let wide = width.is_multiple_of(UNIT);
     let subgroup = subgroup_size(capabilities).filter(|_| wide);
     let lanes = subgroup.unwrap_or(THREADS / ROWS);
-    let held = wide && width <= HELD * lanes;
+    let held = match width / UNIT {
+        _ if !wide => "0",
+        units if units == 8 * lanes => "8",
+        units if units == 6 * lanes => "6",
+        units if units <= 8 * lanes => "1",
+        _ => "0",
+    };
     let (kernel, sub) = if subgroup.is_some() { ("layer_norm_subgroup", "1") } else { ("layer_norm", "0") };
-    let flag = |on: bool| if on { "1" } else { "0" };
-    let values = [("T", t), ("S", s), ("WIDE", flag(wide)), ("HELD", flag(held)), ("MODE", mode), ("SUB", sub)];
+    let wide = if wide { "1" } else { "0" };
+    let values = [("T", t), ("S", s), ("WIDE", wide), ("HELD", held), ("MODE", mode), ("SUB", sub)];
     let permutation = permutation(kernel, &values)?;
     let x = cube(x)?;
     let y = empty(&x, [rows, width], x.dtype);

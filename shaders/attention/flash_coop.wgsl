@@ -3,24 +3,31 @@
 // A subgroup takes BLOCKS times 16 queries; K and V tiles are shared, the next ones prefetched into registers. Scores pass
 // through workgroup memory, where two lanes own a row. The output accumulator is rescaled only when a row's maximum grew by
 // more than 2⁸ (it has to pass through workgroup memory too), so probabilities stay below 2⁸.
+//
+// Weights rounded to f16 would cost the result as much again as its own rounding does: for RESTS of a tile's blocks of 16 keys,
+// what the rounding lost multiplies the values too, as weights of its own. Half of the keys halve the squared error.
 #import workgroup
-// Subgroups of a workgroup, blocks of 16 queries of each, keys at a time.
+// Subgroups of a workgroup, blocks of 16 queries of each, keys at a time; all blocks have rests where that costs little.
 #if CFG == "keys64"
 #let WARPS = 4
 #let BLOCKS = 2
 #let KEYS = 64
+#let RESTS = 4
 #elif CFG == "keys32"
 #let WARPS = 4
 #let BLOCKS = 2
 #let KEYS = 32
+#let RESTS = 1
 #elif CFG == "eight"
 #let WARPS = 8
 #let BLOCKS = 1
 #let KEYS = 32
+#let RESTS = 1
 #else
 #let WARPS = 2
 #let BLOCKS = 1
 #let KEYS = 32
+#let RESTS = 2
 #end
 #let THREADS = WARPS * 32
 #let QUERIES = WARPS * BLOCKS * 16
@@ -169,16 +176,30 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var u${r} = vec4<f32>();
 #for e in 0..SHARE
     {
-      // The sum takes the rounded weights, so that their errors cancel where one key dominates.
-      let p = vec4<f16>(exp2(x${r}_${e} - m${r}));
-      u${r} += vec4<f32>(p);
-      weights[sp + er * ${LDS}u + ${e * 2}u + ec] = p;
+      let p = exp2(x${r}_${e} - m${r});
+      u${r} += p;
+#if e < RESTS * 2
+      // The upper bits by a mask: compilers take a conversion to f16 and back for nothing.
+      let upper = bitcast<vec4<f32>>(bitcast<vec4<u32>>(p) & vec4<u32>(0xffffe000u));
+      x${r}_${e} = p - upper;
+      weights[sp + er * ${LDS}u + ${e * 2}u + ec] = vec4<f16>(upper);
+#else
+      weights[sp + er * ${LDS}u + ${e * 2}u + ec] = vec4<f16>(p);
+#end
     }
 #end
     l${r} += u${r}.x + u${r}.y + u${r}.z + u${r}.w;
     subgroupBarrier();
 #for j in 0..NK
     let p${r}_${j} = coopLoadT<coop_mat16x16<f16, A>>(&weights[sp + ${j * 4}u], ${LDS}u);
+#end
+    subgroupBarrier();
+#for e in 0..RESTS * 2
+    weights[sp + er * ${LDS}u + ${e * 2}u + ec] = vec4<f16>(x${r}_${e});
+#end
+    subgroupBarrier();
+#for j in 0..RESTS
+    let rest${r}_${j} = coopLoadT<coop_mat16x16<f16, A>>(&weights[sp + ${j * 4}u], ${LDS}u);
 #end
 #if r + 1 < BLOCKS
     subgroupBarrier();
@@ -190,6 +211,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let vf = coopLoadT<coop_mat16x16<f16, B>>(&tile_v[${j * 16 * LDK + d * 2}u].a, ${LDK * 2}u);
 #for r in 0..BLOCKS
       o${r}_${d} = coopMultiplyAdd(p${r}_${j}, vf, o${r}_${d});
+#if j < RESTS
+      o${r}_${d} = coopMultiplyAdd(rest${r}_${j}, vf, o${r}_${d});
+#end
 #end
     }
 #end

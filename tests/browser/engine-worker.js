@@ -80,6 +80,16 @@ const calls = {
     const drawn = { engine: () => engine, object: () => object, dump: () => api.Generated.fromDump(object.dump().get("gaussians.safetensors"), object.dump().get("mesh.safetensors")) };
     return [...(await drawn[name]().renderSplats(width, height, 0.6, 0.3, 2))];
   },
+  /** Pictures that are stopped before they began: both have to end with a code. */
+  async stoppedPictures() {
+    const turn = '{"kind":"turntable","side":64,"frames":8}';
+    const outcomes = await Promise.allSettled([object, asset].map((drawn) => {
+      const drawing = drawn.picture(turn);
+      drawn.cancel();
+      return drawing;
+    }));
+    return outcomes.map(({ reason }) => reason?.code);
+  },
   async matting() {
     engine.setMatting(await bytes("/models/u2netp.safetensors"));
     const found = await engine.cutout(await bytes("/goldens/preprocess/j1.in.jpg"), JSON.stringify({ force: true }));

@@ -68,14 +68,14 @@ impl Inner {
         Ok(Asset::new(asset, self.extras(&surface)))
     }
 
-    async fn picture(self: Rc<Self>, text: String) -> Result<JsValue, Failure> {
+    async fn picture(self: Rc<Self>, text: String, cancel: CancelToken) -> Result<JsValue, Failure> {
         let asked: Picture = options::parse(&text)?;
         if asked.show.is_some() {
             return Err(Failure::Options(
                 "show: texture and normals are an asset's; Gaussians have their colours".into(),
             ));
         }
-        pictures::draw(Subject::Gaussians(&self.splats.gaussians), &asked, pictures::token(&self.cancel)).await
+        pictures::draw(Subject::Gaussians(&self.splats.gaussians), &asked, cancel).await
     }
 
     fn files(&self) -> Vec<(&'static str, Vec<u8>)> {
@@ -145,7 +145,9 @@ impl Generated {
     /// A picture of the Gaussians to keep: four sides as a PNG, or a turn as an animated WebP.
     #[wasm_bindgen(unchecked_return_type = "Promise<Uint8Array>")]
     pub fn picture(&self, options: String) -> Promise {
-        fault::promise(self.inner.clone().picture(options))
+        // Taken at once: a `cancel` right after this call stops this picture.
+        let cancel = pictures::token(&self.inner.cancel);
+        fault::promise(self.inner.clone().picture(options, cancel))
     }
 
     /// The Gaussians as a PLY file.

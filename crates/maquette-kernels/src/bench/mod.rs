@@ -121,10 +121,16 @@ impl Bench<'_> {
     }
 
     async fn time<T>(&self, call: &impl Fn() -> T) -> Result<Duration, GpuError> {
+        self.time_of(call, 1).await
+    }
+
+    /// The same for a call of many dispatches: only as many calls at once as fit one submission, since the host, which needs
+    /// longer for a dispatch than a small one takes, would be measured otherwise.
+    async fn time_of<T>(&self, call: &impl Fn() -> T, dispatches: u32) -> Result<Duration, GpuError> {
         // The first call compiles, the second one tells how many fit.
         self.region(1, call).await?;
         let one = self.region(3, call).await?.max(Duration::from_micros(1));
-        let calls = ((LONGEST.as_secs_f64() / one.as_secs_f64()) as u32).clamp(1, MOST_CALLS);
+        let calls = ((LONGEST.as_secs_f64() / one.as_secs_f64()) as u32).clamp(1, (MOST_CALLS / dispatches).max(1));
         let mut worked = Duration::ZERO;
         for _ in 0..if self.options.full { MOST_WARMING } else { 0 } {
             worked += self.region(calls, call).await? * calls;

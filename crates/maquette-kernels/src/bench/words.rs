@@ -32,7 +32,7 @@ impl Bench<'_> {
         let mut expected = vec![0u32];
         words.iter().for_each(|word| expected.push(expected[expected.len() - 1] + word));
         let x = self.words(words);
-        let time = self.time(&|| exclusive_sum(&x)).await?;
+        let time = self.time_of(&|| exclusive_sum(&x), 4).await?;
         let error = match exclusive_sum(&x) {
             Ok(sums) => self.compare(sums, &expected).await,
             Err(_) => f64::INFINITY,
@@ -51,7 +51,8 @@ impl Bench<'_> {
         let mut order: Vec<u32> = (0..count as u32).collect();
         order.sort_unstable_by_key(|i| i.wrapping_mul(2_654_435_761));
         let (keys, payload) = (self.words(keys), self.words((0..count as u32).collect()));
-        let time = self.time(&|| sort_pairs(&keys, &payload)).await?;
+        // Eight digits: counts, their prefix sum (three dispatches), places.
+        let time = self.time_of(&|| sort_pairs(&keys, &payload), 40).await?;
         let error = match sort_pairs(&keys, &payload) {
             Ok((_, sorted)) => self.compare(sorted, &order).await,
             Err(_) => f64::INFINITY,

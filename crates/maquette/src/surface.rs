@@ -196,6 +196,8 @@ pub async fn build_asset_on(
     let usual = if is_card(gpu) { solve::VISIBILITY } else { FAST_VISIBILITY };
     let seen = match options.visibility_views.unwrap_or(usual) {
         0 => None,
+        // A program that stands in for a card takes many times longer for them than the processor it runs on.
+        views if how == Bake::Fast && !is_card(gpu) => Some(visibility(&begun.reduced.mesh, views, control).await?),
         views => Some(solve::visibility(&begun.reduced.mesh, views, gpu, control).await?),
     };
     let surface = begun.unwrap(seen, gaussians, options, control).await?;

@@ -24,15 +24,18 @@ def main():
     described = json.loads((folder / "objects.json").read_text())
     found = [stages / f"object_{i}.structure.safetensors" for i in range(len(described))]
     count = next((i for i, path in enumerate(found) if not path.exists()), len(found))
-    objects = make_objects(torch.tensor([d["seed"] for d in described[:count]]))[0]
+    if not count:
+        sys.exit(f"{found[0]} is not there: STAGES is the folder that `mini figures` wrote")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    objects = make_objects(torch.tensor([d["seed"] for d in described[:count]], device=device))[0]
     truth = torch.cat([occupancy_distance(objects[i:i + 1]) < config.OCCUPIED_WITHIN for i in range(count)])
     came, surface = torch.zeros_like(truth), SurfaceFigures()
     for i in range(count):
-        x, y, z = load_file(found[i])["coords"][:, 1:].long().unbind(-1)
+        x, y, z = load_file(found[i], device=str(device))["coords"][:, 1:].long().unbind(-1)
         came[i, (x * config.STRUCTURE + y) * config.STRUCTURE + z] = True
         mesh = stages / f"object_{i}.mesh.safetensors"
         if mesh.exists():
-            mesh = load_file(mesh)
+            mesh = load_file(mesh, device=str(device))
             surface.add(mesh["mesh.vertices"], mesh["mesh.vertex_attrs"][:, :3], objects[i:i + 1])
     results = {"objects": count, "iou": float(ratio(came, truth).mean()),
                "shuffled_iou": float(ratio(came.roll(1, 0), truth).mean()), "surface": surface.result()}

@@ -13,6 +13,7 @@ pub mod bake;
 pub mod bench;
 mod buffers;
 pub mod conv;
+pub mod conv2;
 pub mod decoded_rows;
 mod error;
 pub mod flexicubes;
@@ -34,6 +35,7 @@ pub mod windows;
 
 pub use attention::attention;
 pub use conv::{Conv3, Grid, conv3_dense, conv3_sparse, gather_cells, pixel_shuffle, rows_to_volume, volume_to_rows};
+pub use conv2::{Conv2, conv2d};
 pub use decoded_rows::DecodedRows;
 pub use error::Error;
 pub use linear::{Activation, Linear, activate, linear, linear_heads, linear_residual};

@@ -4,9 +4,9 @@
 use burn::tensor::{DType, Device, Tensor};
 
 use crate::{
-    Activation, Conv3, Grid, Packing, RowGroups, Voxels, attention, conv3_dense, conv3_sparse, gather_rows, group_norm,
-    layer_norm, layer_norm_modulate, linear, linear_heads, linear_packed, linear_residual, rms_norm_heads,
-    scatter_rows,
+    Activation, Conv2, Conv3, Grid, Packing, RowGroups, Voxels, attention, conv2d, conv3_dense, conv3_sparse,
+    gather_rows, group_norm, layer_norm, layer_norm_modulate, linear, linear_heads, linear_packed, linear_residual,
+    rms_norm_heads, scatter_rows,
     selfcheck::{CheckLine, Inputs, flat, packed, read, relative},
     softmax,
 };
@@ -136,6 +136,17 @@ const FAMILIES: &[Family] = &[
         let grid = Grid { batch: 1 + dice.below(2), size: [0; 3].map(|_| 1 + dice.below(4)) };
         let layer = Conv3 { weight: i.floats(2, [outputs, 27 * inputs]), bias: i.floats(3, [outputs]) };
         (flat(conv3_dense(i.floats(1, [grid.rows(), inputs]), &layer, grid)), format!("{grid:?} {inputs}→{outputs}"))
+    }),
+    ("convolution of pictures", |i, dice| {
+        let (edge, dilation, relu) = (dice.pick(&[1, 3, 3]), dice.pick(&[1, 1, 2, 4, 8]), dice.below(2) == 0);
+        let size = [1 + dice.below(2), dice.size(), 1 + dice.below(20), 1 + dice.below(20)];
+        let outputs = dice.size();
+        let weight = i.floats(2, [outputs, size[1], edge, edge]);
+        let layer = Conv2::new(weight, i.floats(3, [outputs]), dilation);
+        (
+            flat(conv2d(i.floats(1, size), &layer, relu)),
+            format!("{size:?}→{outputs}, {edge}×{edge}, dilation {dilation}"),
+        )
     }),
 ];
 

@@ -5,9 +5,9 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use maquette_gpu::{Tier, capabilities_of};
 
 use crate::{
-    Activation, Conv3, Grid, Linear, PackedLinear, Packing, RowGroups, Voxels, attention, conv3_dense, conv3_sparse,
-    gather_rows, group_norm, layer_norm, layer_norm_modulate, linear, linear_heads, linear_packed, linear_residual,
-    rms_norm_heads, scatter_rows, softmax,
+    Activation, Conv2, Conv3, Grid, Linear, PackedLinear, Packing, RowGroups, Voxels, attention, conv2d, conv3_dense,
+    conv3_sparse, gather_rows, group_norm, layer_norm, layer_norm_modulate, linear, linear_heads, linear_packed,
+    linear_residual, rms_norm_heads, scatter_rows, softmax,
 };
 
 /// The outcome of one comparison.
@@ -176,6 +176,14 @@ const CASES: &[Case] = &[
         let grid = Grid { batch: 2, size: [3, 4, 5] };
         let layer = Conv3 { weight: i.floats(2, [16, 27 * 8]), bias: i.floats(3, [16]) };
         flat(conv3_dense(i.floats(1, [grid.rows(), 8]), &layer, grid))
+    }),
+    ("convolution of a picture", |i| {
+        let layer = Conv2::new(i.floats(2, [20, 5, 3, 3]), i.floats(3, [20]), 2);
+        flat(conv2d(i.floats(1, [2, 5, 11, 13]), &layer, true))
+    }),
+    ("convolution of a picture, 1×1", |i| {
+        let layer = Conv2::new(i.floats(2, [1, 6, 1, 1]), i.floats(3, [1]), 1);
+        flat(conv2d(i.floats(1, [1, 6, 19, 7]), &layer, false))
     }),
 ];
 

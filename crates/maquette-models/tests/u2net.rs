@@ -7,6 +7,7 @@ mod common;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use maquette_gpu::{AdapterChoice, Gpu, OpenOptions, TierRequest};
 use maquette_image::{DecodeOptions, MATTING_SIDE, decode, matting_input};
 use maquette_models::u2net::{U2Net, matting_tensor};
 use maquette_weights::{Checkpoint, TensorSource};
@@ -37,6 +38,33 @@ fn masks_equal_those_of_onnxruntime_on_photographs() {
         println!("{name}: mean {mean:.2e}, max {max:.2e}");
         assert!(mean < 1e-3, "{name}: mean absolute difference {mean}");
         assert!(max < 1e-2, "{name}: largest difference {max}");
+    }
+}
+
+#[test]
+fn a_graphics_device_cuts_out_what_the_processor_does() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let goldens = root.join("tests/goldens/u2net");
+    let weights = Checkpoint::from_bytes(std::fs::read(root.join("models/u2netp.safetensors")).unwrap()).unwrap();
+    let masks = Checkpoint::from_bytes(std::fs::read(goldens.join("masks.safetensors")).unwrap()).unwrap();
+    let file = std::fs::read(goldens.join(format!("{}.png", masks.names()[0]))).unwrap();
+    let picture = decode(&file, &DecodeOptions::default()).unwrap().opaque().unwrap();
+    let planes = matting_input(&picture).unwrap();
+    let mask = |device: &Device| {
+        let network = U2Net::load(&weights, device).unwrap();
+        let input = matting_tensor(planes.clone(), MATTING_SIDE as usize, device).unwrap();
+        network.forward(input).unwrap().into_data().try_into_vec::<f32>().unwrap()
+    };
+    let expected = mask(&Device::flex());
+    assert_eq!(expected.len(), (MATTING_SIDE * MATTING_SIDE) as usize);
+    for tier in [TierRequest::Web, TierRequest::Subgroup, TierRequest::Matrix] {
+        let options = OpenOptions { tier, ..OpenOptions::default() };
+        // A machine without such a device has nothing to compare.
+        let Ok(gpu) = pollster::block_on(Gpu::open(&AdapterChoice::default(), options)) else { continue };
+        let found = mask(gpu.device());
+        let max = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        println!("{}: largest difference {max:.2e}", tier.name());
+        assert!(found.len() == expected.len() && max < 1e-4, "{}: largest difference {max}", tier.name());
     }
 }
 

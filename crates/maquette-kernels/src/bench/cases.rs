@@ -10,8 +10,8 @@ use super::{
     check::{Sample, attend, dot, read, read_bias, read_columns, read_rows, spread},
 };
 use crate::{
-    Activation, Conv3, Linear, RowGroups, Voxels, attention, conv3_sparse, layer_norm_modulate, linear, linear_heads,
-    linear_residual, neighbours::TAPS, rms_norm_heads, softmax, wgsl, windowed_attention,
+    Activation, Conv2, Conv3, Linear, RowGroups, Voxels, attention, conv2d, conv3_sparse, layer_norm_modulate, linear,
+    linear_heads, linear_residual, neighbours::TAPS, rms_norm_heads, softmax, wgsl, windowed_attention,
 };
 
 impl Bench<'_> {
@@ -33,6 +33,7 @@ impl Bench<'_> {
         self.softmax(rows, width).await?;
         self.prefix_sum((1 << 22) / (s * s * s)).await?;
         self.sort((1 << 20) / (s * s * s)).await?;
+        self.picture(64 / s, 320 / s).await?;
         if self.options.full {
             self.sparse(20_000, &[(128, 1024), (1024, 1024)]).await
         } else {
@@ -287,6 +288,43 @@ impl Bench<'_> {
         let work = 2.0 * (present * inputs * outputs) as f64;
         let case = Case { name: &name, limit: Limit::Arithmetic, work };
         self.measure(case, &sample, || conv3_sparse(x.clone(), &layer, neighbours)).await
+    }
+
+    /// A layer of the matting network, on a picture of `side` pixels squared.
+    async fn picture(&mut self, channels: usize, side: usize) -> Result<(), GpuError> {
+        let name = format!("conv2d {channels}→{channels}, {side}×{side}, 3×3");
+        if !self.wanted(&name) {
+            return Ok(());
+        }
+        let x = self.random([1, channels, side, side], 1.0);
+        let weight = self.random([channels, channels, 3, 3], 0.05);
+        let bias = self.random([channels], 1.0);
+        // Rows are channels, columns pixels.
+        let (rows, columns) = (spread(channels, 8), spread(side * side, 24));
+        let planes = read(x.clone().reshape([channels, side * side])).await;
+        let kernels = read_rows(&weight.clone().reshape([channels, channels * 9]), &rows).await;
+        let b = read_bias(&bias, &rows).await;
+        let mut expected = Vec::new();
+        for (kernel, b) in kernels.chunks(channels * 9).zip(&b) {
+            for pixel in &columns {
+                let mut taps = Vec::with_capacity(channels * 9);
+                for plane in planes.chunks(side * side) {
+                    for tap in 0..9 {
+                        // One more than the place, so that none is negative.
+                        let (row, column) = (pixel / side + tap / 3, pixel % side + tap % 3);
+                        let inside = (1..=side).contains(&row) && (1..=side).contains(&column);
+                        taps.push(if inside { plane[(row - 1) * side + column - 1] } else { 0.0 });
+                    }
+                }
+                expected.push((dot(&taps, kernel) + b).max(0.0));
+            }
+        }
+        let sample = Sample { rows, columns, expected };
+        let layer = Conv2::new(weight, bias, 1);
+        let work = 2.0 * (channels * channels * 9 * side * side) as f64;
+        let case = Case { name: &name, limit: Limit::Arithmetic, work };
+        let call = || conv2d(x.clone(), &layer, true).reshape([channels, side * side]);
+        self.measure(case, &sample, call).await
     }
 
     async fn windows(&mut self, voxels: &Voxels) -> Result<(), GpuError> {

@@ -6,6 +6,7 @@
 
 mod activate;
 mod attention;
+mod conv2;
 mod dense;
 pub(crate) mod move_rows;
 mod norm;
@@ -31,6 +32,7 @@ use maquette_shaders::{Dialect, Permutation};
 
 pub(crate) use activate::activate;
 pub(crate) use attention::attention;
+pub(crate) use conv2::{conv2, conv2_packs};
 pub(crate) use dense::{conv3_dense, conv3_sparse, linear, linear_heads, linear_residual};
 pub(crate) use norm::{group_norm, layer_norm, layer_norm_modulate, rms_norm_heads, softmax};
 pub(crate) use resample::downsample;

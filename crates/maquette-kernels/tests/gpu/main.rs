@@ -6,5 +6,6 @@ mod flexicubes;
 mod heads;
 mod linear;
 mod norm;
+mod pictures;
 mod sparse;
 mod support;

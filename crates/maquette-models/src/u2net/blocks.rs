@@ -1,9 +1,9 @@
 //! What the network is made of: convolution with folded norm, and the residual U-block.
 
-use burn::tensor::FloatDType;
-use burn::tensor::module::{conv2d, interpolate, max_pool2d};
-use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions, MaxPoolOptions};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::module::{interpolate, max_pool2d};
+use burn::tensor::ops::{InterpolateMode, InterpolateOptions, MaxPoolOptions};
+use burn::tensor::{FloatDType, Tensor};
+use maquette_kernels::{Conv2, conv2d};
 
 use super::model::MODEL;
 use crate::loading::Scope;
@@ -12,51 +12,54 @@ use crate::{Error, Result};
 /// Of every batch norm in the network.
 const NORM_EPS: f64 = 1e-5;
 
-/// A 2-D convolution, stride 1, that keeps the size.
-#[derive(Debug)]
-pub(super) struct Conv {
-    weight: Tensor<4>,
-    bias: Tensor<1>,
-    dilation: usize,
+/// `name.weight [outputs, inputs, k, k]` and `name.bias`.
+fn parameters(
+    scope: &Scope<'_>,
+    name: &str,
+    inputs: usize,
+    outputs: usize,
+    kernel: usize,
+) -> Result<(Tensor<4>, Tensor<1>)> {
+    let scope = scope.at(name);
+    let weight = scope.tensor("weight", [outputs, inputs, kernel, kernel], FloatDType::F32)?;
+    Ok((weight, scope.tensor("bias", [outputs], FloatDType::F32)?))
 }
 
+/// A convolution that keeps the size, without a norm.
+#[derive(Debug)]
+pub(super) struct Conv(Conv2);
+
 impl Conv {
-    /// `name.weight [outputs, inputs, k, k]` and `name.bias`, without a norm.
+    /// `name.weight [outputs, inputs, k, k]` and `name.bias`.
     pub(super) fn load(scope: &Scope<'_>, name: &str, inputs: usize, outputs: usize, kernel: usize) -> Result<Self> {
-        let scope = scope.at(name);
-        Ok(Self {
-            weight: scope.tensor("weight", [outputs, inputs, kernel, kernel], FloatDType::F32)?,
-            bias: scope.tensor("bias", [outputs], FloatDType::F32)?,
-            dilation: 1,
-        })
+        let (weight, bias) = parameters(scope, name, inputs, outputs, kernel)?;
+        Ok(Self(Conv2::new(weight, bias, 1)))
     }
 
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let pad = self.weight.dims()[2] / 2 * self.dilation;
-        let options = ConvOptions::new([1, 1], [pad, pad], [self.dilation; 2], 1);
-        conv2d(x, self.weight.clone(), Some(self.bias.clone()), options)
+        conv2d(x, &self.0, false)
     }
 }
 
 /// Convolution 3×3, batch norm, ReLU ("REBNCONV"). The norm is folded into the convolution when it is loaded.
 #[derive(Debug)]
-pub(super) struct ConvNormRelu(Conv);
+pub(super) struct ConvNormRelu(Conv2);
 
 impl ConvNormRelu {
     fn load(scope: &Scope<'_>, inputs: usize, outputs: usize, dilation: usize) -> Result<Self> {
-        let mut conv = Conv { dilation, ..Conv::load(scope, "conv_s1", inputs, outputs, 3)? };
+        let (mut weight, mut bias) = parameters(scope, "conv_s1", inputs, outputs, 3)?;
         if scope.at("bn_s1").has("weight") {
             let norm = scope.at("bn_s1");
             let part = |name| norm.tensor::<1>(name, [outputs], FloatDType::F32);
             let scale = part("weight")? / (part("running_var")? + NORM_EPS).sqrt();
-            conv.bias = (conv.bias - part("running_mean")?) * scale.clone() + part("bias")?;
-            conv.weight = conv.weight * scale.reshape([outputs, 1, 1, 1]);
+            bias = (bias - part("running_mean")?) * scale.clone() + part("bias")?;
+            weight = weight * scale.reshape([outputs, 1, 1, 1]);
         }
-        Ok(Self(conv))
+        Ok(Self(Conv2::new(weight, bias, dilation)))
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        activation::relu(self.0.forward(x))
+        conv2d(x, &self.0, true)
     }
 }
 

@@ -120,7 +120,7 @@ pub fn linear_packed(x: Tensor<2>, layer: &PackedLinear, act: Activation) -> Ten
     }
 }
 
-/// [`linear_residual`](crate::linear_residual) with packed weights: `residual + gate · (x·Wᵀ + b)`.
+/// [`linear_residual`] with packed weights: `residual + gate · (x·Wᵀ + b)`.
 pub fn linear_packed_residual(
     x: Tensor<2>,
     layer: &PackedLinear,

@@ -15,7 +15,9 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/mini");
+    // Not `env!`: a build folder that clones share keeps this script, compiled where another clone stood.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let root = Path::new(&here).join("../../models/mini");
     println!("cargo::rerun-if-changed={}", root.display());
     let mut found = Vec::new();
     if root.join("pipeline.json").is_file() {

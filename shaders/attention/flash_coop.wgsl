@@ -194,6 +194,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 #for j in 0..NK
     let p${r}_${j} = coopLoadT<coop_mat16x16<f16, A>>(&weights[sp + ${j * 4}u], ${LDS}u);
 #end
+#if RESTS > 0
     subgroupBarrier();
 #for e in 0..RESTS * 2
     weights[sp + er * ${LDS}u + ${e * 2}u + ec] = vec4<f16>(x${r}_${e});
@@ -201,6 +202,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     subgroupBarrier();
 #for j in 0..RESTS
     let rest${r}_${j} = coopLoadT<coop_mat16x16<f16, A>>(&weights[sp + ${j * 4}u], ${LDS}u);
+#end
 #end
 #if r + 1 < BLOCKS
     subgroupBarrier();

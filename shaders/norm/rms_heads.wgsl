@@ -2,6 +2,7 @@
 //
 // T element type; VEC 4: dim is a multiple of 4.
 #import workgroup
+#import head_factor
 #let ELEMENT = select(VEC == 4, select(T == "f16", "vec4<f16>", "vec4<f32>"), T)
 #let WIDE = select(VEC == 4, "vec4<f32>", "f32")
 @group(0) @binding(0) var<storage, read_write> x: array<${ELEMENT}>;
@@ -28,11 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   if (vector >= info[0]) { return; }
   sum = 0.0;
   for (var i = 0u; i < 16u; i++) { sum += parts[tid / 16u * 16u + i]; }
-  var length = sqrt(sum);
-  // A NaN has to spread over the whole vector. Drivers turn a comparison of floats into max(), which drops it: ask the bits.
-  let is_nan = (bitcast<u32>(sum) & 0x7fffffffu) > 0x7f800000u;
-  if (!is_nan && length < 1e-12) { length = 1e-12; }
-  let factor = sqrt(f32(info[2])) / length;
+  let factor = head_factor(sum, info[2]);
   let gammas = vector % info[1] * width;
   for (var c = lane; c < width; c += 16u) {
     y[start + c] = ${ELEMENT}(${WIDE}(x[start + c]) * factor * gamma[gammas + c]);

@@ -1,6 +1,7 @@
 // rms_heads for vectors of LANES units of 16 bytes. A lane takes the same head's unit in EACH rows that follow one another, all
 // on their way at once, and so reads its factors once. T element type; LANES a power of two.
 #import workgroup
+#import head_factor
 #let EACH = 2
 #let THREADS = 128
 #let QUADS = LANES / 4
@@ -16,15 +17,6 @@
 
 // Squares of every lane, four neighbours in a vector, which all lanes of their vector of x read at once.
 var<workgroup> parts: array<vec4<f32>, ${EACH * THREADS / 4}>;
-
-// What a vector whose squares add up to `sum` is multiplied with.
-fn factor_of(sum: f32) -> f32 {
-  var length = sqrt(sum);
-  // A NaN has to spread over the whole vector. Drivers turn a comparison of floats into max(), which drops it: ask the bits.
-  let is_nan = (bitcast<u32>(sum) & 0x7fffffffu) > 0x7f800000u;
-  if (!is_nan && length < 1e-12) { length = 1e-12; }
-  return sqrt(f32(info[2])) / length;
-}
 
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) tid: u32) {
@@ -63,7 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 #for j in 1..QUADS
     sums += parts[${i * THREADS / 4 + j}u + first];
 #end
-    let factor = factor_of(sums.x + sums.y + sums.z + sums.w);
+    let factor = head_factor(sums.x + sums.y + sums.z + sums.w, info[2]);
 #if T == "f16"
     y[at${i}] = vec4<u32>(to_halves(v${i}_0 * factor * gamma_0), to_halves(v${i}_1 * factor * gamma_1));
 #else

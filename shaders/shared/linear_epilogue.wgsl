@@ -47,17 +47,16 @@ fn store_part(v: vec4<f32>, row: u32, column: u32) {
 #end
 
 #if EPI == "heads"
+#import head_factor
 // A sum with its bias; columns past the end are never stored.
 fn biased(sum: vec4<f32>, column: u32) -> vec4<f32> {
   return sum + vec4<f32>(bias[min(column, info[1] - 4u) / 4u]);
 }
 
-// √dim / max(|v|, 1e-12) of the vectors whose squares add up to `squares`.
+// The factors of the heads of four rows.
 fn head_factors(squares: vec4<f32>) -> vec4<f32> {
-  let lengths = sqrt(squares);
-  // A NaN has to spread over the whole vector, and max() drops it: ask the bits.
-  let is_nan = (bitcast<vec4<u32>>(squares) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
-  return sqrt(f32(info[10])) / select(max(lengths, vec4<f32>(1e-12)), lengths, is_nan);
+  let dim = info[10];
+  return vec4<f32>(head_factor(squares.x, dim), head_factor(squares.y, dim), head_factor(squares.z, dim), head_factor(squares.w, dim));
 }
 
 // Stores four biased sums from `column` of row `row` on; `factor` is that of their head.

@@ -102,17 +102,28 @@ pub fn linear_heads<const P: usize>(
     heads: usize,
     gammas: Option<&Tensor<3>>,
 ) -> [Tensor<3>; P] {
+    in_heads(x, layer, heads, gammas, linear)
+}
+
+/// [`linear_heads`] of weights of any form; `whole` is their layer.
+pub(crate) fn in_heads<const P: usize, L: wgsl::Weights>(
+    x: Tensor<2>,
+    layer: &L,
+    heads: usize,
+    gammas: Option<&Tensor<3>>,
+    whole: fn(Tensor<2>, &L, Activation) -> Tensor<2>,
+) -> [Tensor<3>; P] {
     match (wgsl::linear_heads(&x, layer, heads, gammas), gammas) {
         (Some(parts), _) => parts,
         // Heads that lie across tiles are normalised afterwards.
-        (None, Some(gammas)) => normed(linear_heads(x, layer, heads, None), gammas),
-        (None, None) => parts_of(linear(x, layer, Activation::None), heads),
+        (None, Some(gammas)) => normed(in_heads(x, layer, heads, None, whole), gammas),
+        (None, None) => parts_of(whole(x, layer, Activation::None), heads),
     }
 }
 
 /// The columns of `y` as parts of `heads` heads each, in memory of their own as kernels read them: what is used often is then
 /// copied once.
-pub(crate) fn parts_of<const P: usize>(y: Tensor<2>, heads: usize) -> [Tensor<3>; P] {
+fn parts_of<const P: usize>(y: Tensor<2>, heads: usize) -> [Tensor<3>; P] {
     let [rows, columns] = y.dims();
     let width = columns / P;
     std::array::from_fn(|part| {
@@ -121,7 +132,7 @@ pub(crate) fn parts_of<const P: usize>(y: Tensor<2>, heads: usize) -> [Tensor<3>
 }
 
 /// The first parts, as many as there are `gammas`, normalised per head.
-pub(crate) fn normed<const P: usize>(parts: [Tensor<3>; P], gammas: &Tensor<3>) -> [Tensor<3>; P] {
+fn normed<const P: usize>(parts: [Tensor<3>; P], gammas: &Tensor<3>) -> [Tensor<3>; P] {
     let [count, heads, dim] = gammas.dims();
     let mut place = 0..;
     parts.map(|part| match place.next().filter(|place| *place < count) {

@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use maquette_gpu::{Tier, capabilities_of};
 
-use crate::linear::{linear, linear_residual, normed, parts_of};
+use crate::linear::{in_heads, linear, linear_residual};
 use crate::{Activation, Linear, RowGroups, wgsl};
 
 /// How weights are packed; both forms are symmetric.
@@ -140,9 +140,5 @@ pub fn linear_packed_heads<const P: usize>(
     heads: usize,
     gammas: Option<&Tensor<3>>,
 ) -> [Tensor<3>; P] {
-    match (wgsl::linear_heads(&x, layer, heads, gammas), gammas) {
-        (Some(parts), _) => parts,
-        (None, Some(gammas)) => normed(linear_packed_heads(x, layer, heads, None), gammas),
-        (None, None) => parts_of(linear_packed(x, layer, Activation::None), heads),
-    }
+    in_heads(x, layer, heads, gammas, linear_packed)
 }

@@ -33,7 +33,7 @@ use maquette_shaders::{Dialect, Permutation};
 pub(crate) use activate::activate;
 pub(crate) use attention::attention;
 pub(crate) use conv2::{conv2, conv2_packs};
-pub(crate) use dense::{conv3_dense, conv3_sparse, linear, linear_heads, linear_residual};
+pub(crate) use dense::{Weights, conv3_dense, conv3_sparse, linear, linear_heads, linear_residual};
 pub(crate) use norm::{group_norm, layer_norm, layer_norm_modulate, rms_norm_heads, softmax};
 pub(crate) use resample::downsample;
 

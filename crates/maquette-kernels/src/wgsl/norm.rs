@@ -7,8 +7,12 @@ use maquette_gpu::Capabilities;
 use super::{cube, cube_f32, element, empty, gpu, group_words, launch, permutation, subgroup_size, tensor};
 use crate::RowGroups;
 
-/// Rows that a workgroup takes without subgroups.
+/// Rows that a workgroup of the softmax takes side by side without subgroups.
 const ROWS: usize = 4;
+/// Invocations of a row of the layer norm without subgroups.
+const LANES: usize = 32;
+/// With more rows, lanes of the layer norm take two of them: with fewer, a card would not have enough on their way.
+const PAIRED: usize = 2048;
 /// Invocations of a workgroup of the layer norm, and of the head norm in units of 16 bytes.
 const THREADS: usize = 128;
 /// Rows of each lane of the latter.
@@ -61,7 +65,7 @@ fn normalise(
     }
     let wide = width.is_multiple_of(UNIT);
     let subgroup = subgroup_size(capabilities).filter(|_| wide);
-    let lanes = subgroup.unwrap_or(THREADS / ROWS);
+    let lanes = subgroup.unwrap_or(LANES);
     let held = match width / UNIT {
         _ if !wide => "0",
         units if units == 8 * lanes => "8",
@@ -71,7 +75,10 @@ fn normalise(
     };
     let (kernel, sub) = if subgroup.is_some() { ("layer_norm_subgroup", "1") } else { ("layer_norm", "0") };
     let wide = if wide { "1" } else { "0" };
-    let values = [("T", t), ("S", s), ("WIDE", wide), ("HELD", held), ("MODE", mode), ("SUB", sub)];
+    // Factors of 16 bits serve both rows of a pair.
+    let paired = rows > PAIRED && s == "f16" && matches!(held, "8" | "6");
+    let (pair, together) = if paired { ("2", 2) } else { ("1", 1) };
+    let values = [("T", t), ("S", s), ("WIDE", wide), ("HELD", held), ("ROWS", pair), ("MODE", mode), ("SUB", sub)];
     let permutation = permutation(kernel, &values)?;
     let x = cube(x)?;
     let y = empty(&x, [rows, width], x.dtype);
@@ -82,7 +89,7 @@ fn normalise(
     let mut buffers = vec![&x];
     buffers.extend(factors);
     buffers.push(&y);
-    launch(permutation, &buffers, info, rows.div_ceil(THREADS / lanes));
+    launch(permutation, &buffers, info, rows.div_ceil(THREADS / lanes * together));
     Some(tensor(y))
 }
 

@@ -63,6 +63,40 @@ fn layer_norms_of_any_shape_equal_f64() {
     }
 }
 
+/// So many rows that lanes take two of them, in widths of exactly eight or six units of every lane (subgroups of 4, 8 and 32, and the 32
+/// lanes that rows have without subgroups); the last row is alone, and groups begin within pairs.
+#[test]
+fn pairs_of_rows_take_the_factors_of_their_groups() {
+    let mut random = Random(41);
+    for (tier, device, f16) in devices() {
+        for (dtype, bound) in dtypes(f16) {
+            for width in [96, 128, 192, 256, 768, 1024] {
+                let rows = 2049 + 2 * random.below(4);
+                let odd = 2 * random.below(1000) + 1;
+                let x = random.values(rows * width, 2.0, dtype);
+                let (input, plain) = (upload(&x, [rows, width], dtype, &device), normalised(&x, width, 1e-6));
+                for groups in [RowGroups::single(rows), RowGroups::from_lengths([odd, 0, 2, rows - odd - 2])] {
+                    let s = random.values(groups.len() * width, 1.0, dtype);
+                    let t = random.values(groups.len() * width, 1.0, dtype);
+                    let up = |x: &[f64]| upload(x, [groups.len(), width], dtype, &device);
+                    let y = download(layer_norm_modulate(input.clone(), &up(&s), &up(&t), &groups, 1e-6));
+
+                    let group_of = group_of(&groups);
+                    let at = |i: usize| group_of[i / width] * width + i % width;
+                    let expected: Vec<f64> =
+                        plain.iter().enumerate().map(|(i, y)| y * (1.0 + s[at(i)]) + t[at(i)]).collect();
+                    let what = format!("{tier} {dtype:?} [{rows}, {width}], {} groups", groups.len());
+                    let error = relative_error(&y, &expected);
+                    assert!(error <= bound, "{what}: {error:.2e}");
+                    let rows_of = y.chunks(width).zip(expected.chunks(width));
+                    let wrong = rows_of.map(|(y, expected)| relative_error(y, expected)).position(|e| e > 4.0 * bound);
+                    assert_eq!(wrong, None, "{what}: this row is off");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn head_norms_of_any_shape_equal_f64() {
     let mut random = Random(5);

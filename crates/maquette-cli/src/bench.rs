@@ -14,8 +14,9 @@ use maquette_gpu::{AdapterKind, Bytes, Gpu, MemoryUse, OpenOptions};
 use serde_json::{Map, Value, json};
 
 use crate::args::{Bench, BenchAction, BenchKernels, BenchNetworks, DtypeArg};
+use crate::device::{self, Opened};
+use crate::places;
 use crate::report::{self, Failure};
-use crate::{device, places};
 
 pub fn run(args: &Bench) -> Result<(), Failure> {
     match &args.action {
@@ -72,7 +73,7 @@ fn run_networks(args: &BenchNetworks) -> Result<(), Failure> {
         Some(name) => places::model(Some(name))?.0,
         None => Arc::new(PublishedSizes::new()?),
     };
-    let (gpu, _) = device::open(&args.device)?;
+    let Opened { gpu, pipelines: _held, .. } = device::open(&args.device)?;
     let precision = device::precision(args.precision, &gpu, &*model)?;
     let (tokens, voxels, only) = (args.tokens as usize, args.voxels as usize, args.only.clone());
     let options = NetworkOptions { precision, tokens, voxels, only };
@@ -141,7 +142,7 @@ fn resident() -> Option<u64> {
 
 fn run_stages(args: &Bench) -> Result<(), Failure> {
     let (model, _) = places::model(args.model.model.as_deref())?;
-    let (gpu, _) = device::open(&args.device)?;
+    let Opened { gpu, pipelines: _held, .. } = device::open(&args.device)?;
     let precision = device::precision(args.model.precision, &gpu, &*model)?;
     let tier = gpu.capabilities().tier;
     let picture = match &args.image {

@@ -4,6 +4,7 @@ use maquette::{Gpu, ModelSource, Precision, TierRequest};
 use maquette_gpu::{AdapterChoice, GpuError, OpenOptions};
 
 use crate::args::{DeviceArgs, PrecisionArg};
+use crate::pipelines::{self, Pipelines};
 use crate::report::Failure;
 
 /// The choice and options that the arguments mean.
@@ -17,20 +18,36 @@ pub fn options(args: &DeviceArgs) -> Result<(AdapterChoice, OpenOptions), Failur
         // Nobody asked for a software rasteriser; the CPU tier is faster than one.
         None => choice.hardware_only = tier == TierRequest::Auto,
     }
-    Ok((choice, OpenOptions { tier, memory_budget, ..OpenOptions::default() }))
+    Ok((choice, OpenOptions { tier, memory_budget, pipelines: pipelines::folder(), ..OpenOptions::default() }))
+}
+
+/// An open device, and what there is to say about it.
+pub struct Opened {
+    pub gpu: Gpu,
+    pub note: Option<String>,
+    /// To be held for as long as the device is used.
+    pub pipelines: Pipelines,
 }
 
 /// Opens the device. Where nothing was asked for and no graphics card answers, the CPU tier runs, and the note says so.
-pub fn open(args: &DeviceArgs) -> Result<(Gpu, Option<String>), Failure> {
+pub fn open(args: &DeviceArgs) -> Result<Opened, Failure> {
     let (choice, options) = options(args)?;
     let nothing_asked = options.tier == TierRequest::Auto && args.adapter.is_none();
-    match pollster::block_on(Gpu::open(&choice, options)) {
-        Ok(gpu) => Ok((gpu, None)),
+    let (gpu, note) = match pollster::block_on(Gpu::open(&choice, options)) {
+        Ok(gpu) => (gpu, None),
         Err(GpuError::NoAdapter { .. }) if nothing_asked => {
             let note = "no graphics card answers; running on the processor, which is slow (see `maquette doctor`)";
-            Ok((Gpu::cpu(), Some(note.to_owned())))
+            (Gpu::cpu(), Some(note.to_owned()))
         }
-        Err(error) => Err(error.into()),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Opened::of(gpu, note))
+}
+
+impl Opened {
+    /// The device, with pipelines of earlier runs under way.
+    pub fn of(gpu: Gpu, note: Option<String>) -> Self {
+        Self { pipelines: Pipelines::of(&gpu), gpu, note }
     }
 }
 

@@ -7,8 +7,9 @@ use maquette::Gpu;
 use maquette_gpu::{AdapterKind, Bytes, doctor};
 use serde_json::{Value, json};
 
+use crate::device::{self, Opened};
 use crate::report::{self, Failure};
-use crate::{args, device, models, places};
+use crate::{args, models, places};
 
 /// How long the speed is measured.
 const MEASURE: Duration = Duration::from_secs(2);
@@ -16,11 +17,10 @@ const MEASURE: Duration = Duration::from_secs(2);
 pub fn run(args: &args::Doctor) -> Result<(), Failure> {
     let (choice, options) = device::options(&args.device)?;
     let report = pollster::block_on(doctor(&choice, options));
-    let (gpu, note) = match device::open(&args.device) {
-        Ok((gpu, note)) => (gpu, note),
+    let Opened { gpu, note, pipelines } = device::open(&args.device).unwrap_or_else(|_| {
         // The report itself says why the device that was asked for does not open.
-        Err(_) => (Gpu::cpu(), Some("the device that was asked for does not open".to_owned())),
-    };
+        Opened::of(Gpu::cpu(), Some("the device that was asked for does not open".to_owned()))
+    });
     let half = device::half(&gpu);
     let precision = if half { "f16" } else { "f32" };
     let speed = speed(&gpu, half);
@@ -30,6 +30,12 @@ pub fn run(args: &args::Doctor) -> Result<(), Failure> {
         None => (free_memory(), "the machine"),
     };
     let needs: Vec<Need> = Need::of_all(half).into_iter().map(|need| need.against(free)).collect();
+    // What the speed took is compiled by now, so there is something to write.
+    let kept = match (pipelines.keep(), gpu.kept_kernels().len()) {
+        (Err(error), _) => error.to_string(),
+        (Ok(()), 0) => "no compiled kernels are kept here (the driver may keep them itself)".to_owned(),
+        (Ok(()), count) => format!("{count} compiled kernels are kept for the next start"),
+    };
     if args.json {
         let value = json!({
             "adapters": report.adapters.iter().map(|a| json!({
@@ -39,6 +45,7 @@ pub fn run(args: &args::Doctor) -> Result<(), Failure> {
             })).collect::<Vec<_>>(),
             "will_run": {"tier": gpu.capabilities().tier.name(), "precision": precision, "gflops": speed},
             "free_memory_bytes": free,
+            "pipelines": kept,
             "models": needs.iter().map(Need::to_json).collect::<Vec<Value>>(),
             "advice": report.advice,
         });
@@ -50,6 +57,7 @@ pub fn run(args: &args::Doctor) -> Result<(), Failure> {
     }
     let tier = gpu.capabilities().tier;
     text.push_str(&format!("what will run: tier {tier}, {precision}, about {speed:.0} GFLOP/s in matrix products\n"));
+    text.push_str(&format!("pipelines: {kept}\n"));
     let amount = free.map_or("not told by its driver".to_owned(), |free| Bytes(free).to_string());
     text.push_str(&format!("free memory of {where_from}: {amount}\nmodels:\n"));
     for need in &needs {

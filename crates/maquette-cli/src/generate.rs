@@ -18,10 +18,12 @@ use maquette::{
 use serde_json::{Map, Value, json};
 
 use crate::args::{BakeArg, Generate, MultiArg, PrecisionArg, TextureFormatArg, UnwrapArg};
+use crate::device::{self, Opened};
+use crate::pipelines::Pipelines;
 use crate::progress::{Reporter, Style};
 use crate::report::{self, Failure};
 use crate::run_files::{self, RunFiles};
-use crate::{device, interrupt, places};
+use crate::{interrupt, places};
 
 /// One object to make.
 struct Job {
@@ -52,6 +54,7 @@ struct Session<'a> {
     matting: Matting,
     options: GenerateOptions,
     files: RunFiles,
+    _pipelines: Pipelines,
 }
 
 impl<'a> Session<'a> {
@@ -59,7 +62,7 @@ impl<'a> Session<'a> {
         let options = generate_options(args)?;
         let files = RunFiles::open(args.dump.as_deref(), args.resume.as_deref())?;
         let (model, model_note) = places::model(args.model.model.as_deref())?;
-        let (gpu, gpu_note) = device::open(&args.device)?;
+        let Opened { gpu, note: gpu_note, pipelines } = device::open(&args.device)?;
         let budget = args.device.vram_budget.as_ref().filter(|_| gpu.setup().is_none());
         let budget_note =
             budget.map(|_| "--vram-budget limits graphics memory, and the processor uses none".to_owned());
@@ -84,7 +87,7 @@ impl<'a> Session<'a> {
             }
             None => Matting::builtin(gpu)?,
         };
-        Ok(Self { args, reporter, control, pipeline, matting, options, files })
+        Ok(Self { args, reporter, control, pipeline, matting, options, files, _pipelines: pipelines })
     }
 
     async fn make(&self, job: &Job) -> Result<(), Failure> {

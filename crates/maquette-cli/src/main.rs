@@ -11,6 +11,7 @@ mod generate;
 mod info;
 mod interrupt;
 mod models;
+mod pipelines;
 mod places;
 mod preview;
 mod progress;

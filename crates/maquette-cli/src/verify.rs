@@ -4,11 +4,11 @@ use maquette::verify::{Bound, BuiltinGoldens, GoldenFiles, GoldenFolder, Row, Ve
 use maquette::{Error, Precision};
 
 use crate::args::{DtypeArg, Verify};
-use crate::device;
+use crate::device::{self, Opened};
 use crate::report::{self, Failure};
 
 pub fn run(args: &Verify) -> Result<(), Failure> {
-    let (gpu, note) = device::open(&args.device)?;
+    let Opened { gpu, note, pipelines: _held } = device::open(&args.device)?;
     let precision = match args.dtype {
         DtypeArg::F32 => Precision::F32,
         DtypeArg::F16 if device::half(&gpu) => Precision::F16,

@@ -88,6 +88,16 @@ pub enum GpuError {
         /// Bytes in use.
         used: u64,
     },
+    /// Compiled pipelines could not be written.
+    #[error(
+        "compiled pipelines could not be kept in {path}: {message}. Nothing else is affected; the next start compiles them again"
+    )]
+    KeepPipelines {
+        /// The file.
+        path: String,
+        /// What the system said.
+        message: String,
+    },
     /// The driver or the browser failed inside.
     #[error("the graphics driver failed inside: {message}")]
     Internal {

@@ -1,6 +1,7 @@
 //! One device for Burn and for us.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use burn::tensor::Device;
@@ -8,6 +9,7 @@ use burn_wgpu::{RuntimeOptions, WgpuSetup};
 use cubecl::client::Client;
 
 use crate::faults::Faults;
+use crate::pipeline_cache::{self, PipelineCache};
 use crate::profile::Recording;
 use crate::{AdapterChoice, Capabilities, GpuError, TierRequest, adapter, registry};
 
@@ -21,11 +23,14 @@ pub struct OpenOptions {
     /// Bytes of GPU memory that work may use; `None` for as much as there is. It covers everything that the driver hands out, and is
     /// looked at before large pieces of work ([`Gpu::ensure_room`]) and after every piece ([`Gpu::guard`]).
     pub memory_budget: Option<u64>,
+    /// A folder to take compiled pipelines from, and to keep them in ([`Gpu::keep_pipelines`]), where that is possible: with Vulkan on
+    /// Linux and Windows. Other graphics APIs and most drivers keep them in a place of their own. `None`: nothing is read or kept.
+    pub pipelines: Option<PathBuf>,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { tier: TierRequest::Auto, tasks_per_submit: 32, memory_budget: None }
+        Self { tier: TierRequest::Auto, tasks_per_submit: 32, memory_budget: None, pipelines: None }
     }
 }
 
@@ -54,6 +59,7 @@ pub(crate) struct Inner {
 pub(crate) struct Open {
     pub(crate) setup: WgpuSetup,
     pub(crate) client: Client,
+    cache: Option<PipelineCache>,
 }
 
 impl Open {
@@ -85,7 +91,7 @@ impl Gpu {
         let (instance, adapter) = adapter::choose(choice).await?;
         let mut capabilities = Capabilities::read(&adapter).with_tier(options.tier)?;
         let name = capabilities.name.clone();
-        let (device, queue) = request(&adapter)
+        let (device, queue, cache) = request(&adapter, options.pipelines.as_deref())
             .await
             .map_err(|error| GpuError::RequestDevice { adapter: name.clone(), message: error.to_string() })?;
         // A page may show an adapter with timestamps that its devices do not get (the tensor runtime refuses others).
@@ -102,7 +108,7 @@ impl Gpu {
         // After the registration: the runtime installs handlers of its own there.
         let faults = Faults::watch(&setup.device);
         registry::register(device.clone(), capabilities.clone());
-        let open = Some(Open { setup, client });
+        let open = Some(Open { setup, client, cache });
         Ok(Self { inner: Arc::new(Inner { device, capabilities, open, faults, options, profile: Mutex::default() }) })
     }
 
@@ -133,6 +139,56 @@ impl Gpu {
     #[must_use]
     pub fn setup(&self) -> Option<&WgpuSetup> {
         self.inner.open.as_ref().map(|open| &open.setup)
+    }
+
+    /// Names of the kernels that were kept with compiled pipelines, in the order of their first launch: what is worth compiling before it is
+    /// asked for. Empty where [`OpenOptions::pipelines`] was not given or holds nothing for this adapter and driver.
+    #[must_use]
+    pub fn kept_kernels(&self) -> Vec<String> {
+        self.inner.open.as_ref().and_then(|open| open.cache.as_ref()).map(PipelineCache::names).unwrap_or_default()
+    }
+
+    /// Keep every pipeline that was compiled so far, and the names of `kernels`, for the next [`Gpu::open`] with the same
+    /// [`OpenOptions::pipelines`]. The file is written beside its place and then moved, and not at all while it holds the same. Nothing
+    /// happens without a folder, or where pipelines cannot be had.
+    ///
+    /// # Errors
+    /// [`GpuError::KeepPipelines`]; only the next start is slower then.
+    pub fn keep_pipelines(&self, kernels: &[&str]) -> Result<(), GpuError> {
+        let Some(cache) = self.inner.open.as_ref().and_then(|open| open.cache.as_ref()) else { return Ok(()) };
+        let failed = |error: std::io::Error| GpuError::KeepPipelines {
+            path: cache.path().display().to_string(),
+            message: error.to_string(),
+        };
+        cache.save(kernels).map_err(failed)
+    }
+
+    /// Compile a kernel as the tensor runtime will (entry point `main`, no checks of bounds), and leave it to the device's cache
+    /// ([`OpenOptions::pipelines`]) or the driver's to be found again. Any thread may call this, many at once. A kernel that is refused
+    /// says so where it is launched, not here; nothing happens on the CPU tier.
+    pub fn compile(&self, wgsl: String) {
+        let Some(open) = &self.inner.open else { return };
+        let device = &open.setup.device;
+        let scopes = [wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::Internal].map(|f| device.push_error_scope(f));
+        let descriptor = wgpu::ShaderModuleDescriptor { label: None, source: wgpu::ShaderSource::Wgsl(wgsl.into()) };
+        // SAFETY: nothing is dispatched here.
+        let module = unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: None,
+            layout: None,
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        for scope in scopes.into_iter().rev() {
+            drop(scope.pop());
+        }
+        // The caches keep what it was made of.
+        drop(pipeline);
     }
 
     /// Whether anything went wrong on the device since the last question. The first fault is reported once; the loss of the
@@ -167,9 +223,13 @@ impl Gpu {
     }
 }
 
-/// A device with every feature that helps and all of the adapter's limits. A forced tier does not take them away here: the
-/// tensor runtime reads the adapter, not the device, and would use what it sees.
-async fn request(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue), wgpu::RequestDeviceError> {
+/// A device with every feature that helps and all of the adapter's limits, and its pipelines' cache where `folder` and the graphics API
+/// allow for one. A forced tier does not take features away here: the tensor runtime reads the adapter, not the device, and would use
+/// what it sees.
+async fn request(
+    adapter: &wgpu::Adapter,
+    folder: Option<&Path>,
+) -> Result<(wgpu::Device, wgpu::Queue, Option<PipelineCache>), wgpu::RequestDeviceError> {
     use wgpu::Features;
     let useful = Features::SHADER_F16
         | Features::SHADER_F64
@@ -186,17 +246,20 @@ async fn request(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Queue),
         | Features::IMMEDIATES
         | Features::PIPELINE_CACHE
         | Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
-    adapter
-        .request_device(&wgpu::DeviceDescriptor {
-            label: Some("maquette"),
-            required_features: adapter.features() & useful,
-            required_limits: adapter.limits(),
-            // The tensor runtime pools memory itself; larger blocks below it would only waste.
-            memory_hints: wgpu::MemoryHints::MemoryUsage,
-            trace: wgpu::Trace::Off,
-            // SAFETY: cooperative matrices are the only experimental feature asked for, and our kernels use them within
-            // what naga validates.
-            experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
-        })
-        .await
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("maquette"),
+        required_features: adapter.features() & useful,
+        required_limits: adapter.limits(),
+        // The tensor runtime pools memory itself; larger blocks below it would only waste.
+        memory_hints: wgpu::MemoryHints::MemoryUsage,
+        trace: wgpu::Trace::Off,
+        // SAFETY: cooperative matrices are the only experimental feature asked for, and our kernels use them within
+        // what naga validates.
+        experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
+    };
+    if let Some((device, queue, cache)) = folder.and_then(|folder| pipeline_cache::open(adapter, &descriptor, folder)) {
+        return Ok((device, queue, Some(cache)));
+    }
+    let (device, queue) = adapter.request_device(&descriptor).await?;
+    Ok((device, queue, None))
 }

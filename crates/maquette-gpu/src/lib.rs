@@ -18,7 +18,14 @@ mod faults;
 mod free_memory;
 mod gpu;
 mod guard;
+#[cfg(any(target_os = "linux", windows))]
+mod kept_file;
 mod memory;
+#[cfg(any(target_os = "linux", windows))]
+mod pipeline_cache;
+#[cfg(not(any(target_os = "linux", windows)))]
+#[path = "no_pipeline_cache.rs"]
+mod pipeline_cache;
 mod profile;
 mod registry;
 mod tier;

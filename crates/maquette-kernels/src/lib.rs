@@ -22,6 +22,7 @@ pub mod mesh_raster;
 pub mod neighbours;
 pub mod norm;
 pub mod packed;
+pub mod prepare;
 pub mod random_shapes;
 pub mod resample;
 pub mod rows;

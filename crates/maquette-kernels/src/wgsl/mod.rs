@@ -37,7 +37,7 @@ pub(crate) use dense::{Weights, conv3_dense, conv3_sparse, linear, linear_heads,
 pub(crate) use norm::{group_norm, layer_norm, layer_norm_modulate, rms_norm_heads, softmax};
 pub(crate) use resample::downsample;
 
-use crate::RowGroups;
+use crate::{RowGroups, prepare};
 
 /// The capabilities of a tensor's device where WGSL bodies run on it.
 pub(crate) fn gpu<const D: usize>(x: &Tensor<D>) -> Option<Arc<Capabilities>> {
@@ -152,6 +152,7 @@ pub(crate) fn launch(permutation: &'static Permutation, buffers: &[&CubeTensor],
     if groups == 0 {
         return;
     }
+    prepare::launched(permutation);
     let groups = groups as u32;
     let count = if groups <= MAX_GROUPS {
         CubeCount::Static(groups, 1, 1)

@@ -7,5 +7,6 @@ mod heads;
 mod linear;
 mod norm;
 mod pictures;
+mod prepare;
 mod sparse;
 mod support;

@@ -131,7 +131,7 @@ export async function engineTests(suite) {
     await page.locator("#weights-short", { hasText: "on this device" }).waitFor();
     await visitor.drop(readFileSync(picture), "input.png", "image/png");
     await page.locator("#view-cutout").waitFor({ timeout: LONG });
-    await visitor.make();
+    await visitor.make({ steps: 1, quality: "draft", faces: 1500 });
     await visitor.result(LONG);
     await page.locator("#history-list li").waitFor();
     packs.behave.down = false;

@@ -3,7 +3,7 @@
 //
 // T element type; S type of scale and shift; WIDE 1: C is a multiple of four elements, a unit, which are loaded at once; HELD 8
 // or 6: a row is exactly so many units of each of its lanes, which keep them in registers, 1: eight at most, 0: it is read three
-// times; ROWS 2: lanes take two rows one after the other; SUB 1: one row to a subgroup of any size, 0: one row to 32 invocations
+// times; ROWS 2: lanes take two rows one after the other; MANY 1: rows have several groups of factors; SUB 1: one row to a subgroup of any size, 0: one row to 32 invocations
 // that add through workgroup memory.
 //
 // Tensors share buffers, so bindings are writable and no load passes an earlier store. Factors of 16 bits are therefore read
@@ -26,7 +26,7 @@
 // M, C, eps, groups of rows …
 @group(0) @binding(${NEXT + 1}) var<storage, read> info: array<u32>;
 #let GROUPS = 3
-#if MODE == "modulate"
+#if MANY
 #import groups
 #end
 
@@ -126,8 +126,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 #end
 #for r in 0..ROWS
   var factors${r} = 0u;
-#if MODE == "modulate"
-  if (info[4] > 1u) { factors${r} = group_of(min(row${r}, last)) * width; }
+#if MANY
+  factors${r} = group_of(min(row${r}, last)) * width;
 #end
 #end
 #if HELD
@@ -171,7 +171,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 #end
     let factor = 1.0 / sqrt(row_sum(spread, tid) / count + eps);
     if (row${r} <= last) {
-#if EARLY && r == 1
+#if EARLY && MANY && r == 1
       if (factors1 != factors0) {
 #for i in 0..UNITS
         scale${i} = scale[factors1 + c${i}];

@@ -3,7 +3,7 @@
 //! The tensor runtime compiles a kernel when it is first launched, one after the other, and a kernel for matrix units takes a driver up to
 //! a second. What a run launched is therefore kept with the compiled pipelines ([`keep`]), and the next run compiles it, or has it
 //! read from there, on other threads while weights are loaded ([`Preparation`]). The runtime's own request then finds it in the
-//! device's pipeline cache.
+//! device's pipeline cache. For the first run of all there is a list of what the published networks take (`shaders/first_run.txt`).
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -31,10 +31,17 @@ fn place(permutation: &Permutation) -> u32 {
 }
 
 /// The permutations with these names that this build has, in the same order.
-fn named(names: &[String]) -> Vec<&'static Permutation> {
+fn named(names: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<&'static Permutation> {
     let all: std::collections::HashMap<_, _> =
         kernels().iter().flat_map(|k| k.permutations).map(|p| (p.name, p)).collect();
-    names.iter().filter_map(|name| all.get(name.as_str()).copied()).collect()
+    names.into_iter().filter_map(|name| all.get(name.as_ref()).copied()).collect()
+}
+
+/// What a first run takes on a tier, in 16 or 32 bits; no names for tiers that were not recorded.
+fn first_run(tier: Tier, f16: bool) -> impl Iterator<Item = &'static str> {
+    let head = format!("[{tier} {}]", if f16 { "f16" } else { "f32" });
+    let lines = include_str!("../../../shaders/first_run.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.skip_while(move |line| *line != head).skip(1).take_while(|line| !line.starts_with('['))
 }
 
 /// The kernels that were launched in this process, in the order of their first launch.
@@ -53,7 +60,7 @@ pub fn launched_kernels() -> Vec<&'static str> {
 /// [`GpuError::KeepPipelines`].
 pub fn keep(gpu: &Gpu) -> Result<(), GpuError> {
     let mut names = launched_kernels();
-    let earlier = named(&gpu.kept_kernels());
+    let earlier = named(gpu.kept_kernels());
     names.extend(earlier.into_iter().filter(|p| place(p) == 0).map(|p| p.name));
     gpu.keep_pipelines(&names)
 }
@@ -68,12 +75,13 @@ pub struct Preparation {
 }
 
 impl Preparation {
-    /// What was kept for the device ([`Gpu::kept_kernels`]) and runs on it in this build, in the order in which it was needed; `None`
-    /// where that is nothing.
+    /// What was kept for the device ([`Gpu::kept_kernels`]) and runs on it in this build, in the order in which it was needed; what a first
+    /// run takes where nothing was kept; `None` where that is nothing either, as on the CPU tier.
     #[must_use]
     pub fn new(gpu: &Gpu) -> Option<Self> {
         let can = gpu.capabilities();
-        let mut kernels = named(&gpu.kept_kernels());
+        let kept = gpu.kept_kernels();
+        let mut kernels = if kept.is_empty() { named(first_run(can.tier, can.f16)) } else { named(kept) };
         kernels.retain(|kernel| {
             (!kernel.needs.f16 || can.f16)
                 && (!kernel.needs.subgroups || can.tier >= Tier::Subgroup)
@@ -104,5 +112,22 @@ impl Preparation {
     /// End every [`Preparation::work`] after the kernel that it is at.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_a_first_run_names_kernels_of_this_build() {
+        for (tier, f16) in [(Tier::Matrix, true), (Tier::Subgroup, true), (Tier::Base, true), (Tier::Base, false)] {
+            let names: Vec<_> = first_run(tier, f16).collect();
+            assert!(names.len() > 20, "{tier} {f16}: {} names", names.len());
+            let known: Vec<_> = named(&names).into_iter().map(|kernel| kernel.name).collect();
+            assert_eq!(names, known, "{tier} {f16}");
+            assert!(f16 || !names.iter().any(|name| name.contains("T=f16")), "{tier}: {names:?}");
+        }
+        assert_eq!(first_run(Tier::Cpu, true).count(), 0);
     }
 }

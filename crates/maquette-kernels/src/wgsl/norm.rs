@@ -78,7 +78,17 @@ fn normalise(
     // Factors of 16 bits serve both rows of a pair.
     let paired = rows > PAIRED && s == "f16" && matches!(held, "8" | "6");
     let (pair, together) = if paired { ("2", 2) } else { ("1", 1) };
-    let values = [("T", t), ("S", s), ("WIDE", wide), ("HELD", held), ("ROWS", pair), ("MODE", mode), ("SUB", sub)];
+    let many = if groups.is_some_and(|groups| groups.len() > 1) { "1" } else { "0" };
+    let values = [
+        ("T", t),
+        ("S", s),
+        ("WIDE", wide),
+        ("HELD", held),
+        ("ROWS", pair),
+        ("MODE", mode),
+        ("MANY", many),
+        ("SUB", sub),
+    ];
     let permutation = permutation(kernel, &values)?;
     let x = cube(x)?;
     let y = empty(&x, [rows, width], x.dtype);

@@ -96,9 +96,17 @@ fn an_adapter_is_chosen_by_number_or_name() {
         "-o",
         "a.glb",
     ]);
-    let output = run(&mut command);
+    let output = run(command.env("MAQUETTE_PIPELINES", f.join("kept")));
     assert!(output.status.success(), "{}", stderr(&output));
     let info = stdout(&run(maquette(f).args(["info", "a.glb"])));
     assert!(info.contains("\"tier\":\"base\""), "{info}");
-    assert_eq!(listing(f), ["a.glb", "ball.png"]);
+
+    // What it compiled is kept where that was asked for, and nowhere else.
+    let vulkan = first["api"] == "vulkan";
+    assert_eq!(listing(f), if vulkan { vec!["a.glb", "ball.png", "kept"] } else { vec!["a.glb", "ball.png"] });
+    let mut doctor = maquette(f);
+    doctor.args(["doctor", "--tier", "base", "--adapter", &name, "--json"]);
+    let report: Value = serde_json::from_slice(&run(doctor.env("MAQUETTE_PIPELINES", f.join("kept"))).stdout).unwrap();
+    let kept = report["pipelines"].as_str().unwrap();
+    assert_eq!(kept.contains("compiled kernels are kept for the next start"), vulkan, "{kept}");
 }

@@ -11,6 +11,8 @@ use maquette::maquette_image::{Rgb, Rgba, encode_png};
 pub fn maquette(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_maquette"));
     command.current_dir(folder).env_remove("MAQUETTE_MODELS").env("HOME", folder).env("NO_COLOR", "1");
+    // A test that wants compiled pipelines to be kept says where.
+    command.env("MAQUETTE_PIPELINES", "");
     for name in ["XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "HF_HOME", "HF_HUB_CACHE"] {
         command.env_remove(name);
     }

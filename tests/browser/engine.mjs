@@ -240,9 +240,11 @@ try {
     return worker.fails("maquette::model::damaged", "shortRead");
   });
   await report.check("a picture without an alpha is cut out by the network, and a brush corrects it", async () => {
-    const { size, alpha, painted } = await worker.ok("matting");
+    const { size, alpha, painted, call } = await worker.ok("matting");
     expect(alpha[1] > 200 && `${painted}` === "0,255", JSON.stringify({ size, alpha, painted }));
-    return `${size}, mask ${alpha}`;
+    // As the linker has it by default, every call runs the module's constructors first: 200 µs.
+    expect(call < 50, `a call of the module took ${call} µs`);
+    return `${size}, mask ${alpha}, ${call.toFixed(2)} µs for a call of the module`;
   });
   await report.check("warming the pipelines compares every kernel", async () => {
     const lines = await worker.ok("warm");

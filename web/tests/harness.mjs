@@ -135,6 +135,11 @@ export class Visitor {
 
   /** What axe calls serious or critical is a failure. */
   async accessible(state) {
+    // A button on its way to another colour has none that could be judged.
+    await this.page.evaluate(async () => {
+      const ending = document.getAnimations().filter(({ effect }) => Number.isFinite(effect.getComputedTiming().endTime));
+      await Promise.allSettled(ending.map(({ finished }) => finished));
+    });
     await this.page.evaluate(axe);
     const { violations } = await this.page.evaluate(() => window.axe.run());
     const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");

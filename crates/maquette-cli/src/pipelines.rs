@@ -8,6 +8,8 @@ use maquette::Gpu;
 use maquette::maquette_kernels::prepare::{self, Preparation};
 use maquette_gpu::{AdapterKind, GpuError};
 
+use crate::places::user_folder;
+
 /// More threads than this only take the processor from those that load weights.
 const MOST_THREADS: usize = 8;
 
@@ -17,11 +19,7 @@ pub fn folder() -> Option<PathBuf> {
     if let Some(folder) = std::env::var_os("MAQUETTE_PIPELINES") {
         return (!folder.is_empty()).then(|| folder.into());
     }
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("LOCALAPPDATA").map(PathBuf::from))
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-    Some(cache.join("maquette/pipelines"))
+    Some(user_folder("XDG_CACHE_HOME", ".cache")?.join("maquette/pipelines"))
 }
 
 /// Compiles on other threads what earlier runs needed, and keeps what this one needed when it is dropped.

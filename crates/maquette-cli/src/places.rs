@@ -64,6 +64,13 @@ fn snapshot(repository: &str) -> Option<PathBuf> {
     Some(folder.join("snapshots").join(commit.trim()))
 }
 
+/// A folder for what the program keeps for this user: what the variable names, else that of Windows, else one in the home folder. As the
+/// XDG specification has it, a variable that is empty says nothing.
+pub fn user_folder(variable: &str, in_home: &str) -> Option<PathBuf> {
+    let named = |name| std::env::var_os(name).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    named(variable).or_else(|| named("LOCALAPPDATA")).or_else(|| Some(named("HOME")?.join(in_home)))
+}
+
 /// Folders that hold model folders, in the order in which they are searched.
 pub fn roots() -> Vec<PathBuf> {
     let listed = std::env::var_os("MAQUETTE_MODELS");
@@ -72,10 +79,7 @@ pub fn roots() -> Vec<PathBuf> {
     if let Some(beside) = std::env::current_exe().ok().and_then(|p| Some(p.parent()?.join("models"))) {
         roots.push(beside);
     }
-    let data = std::env::var_os("XDG_DATA_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("LOCALAPPDATA").map(PathBuf::from))
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share")));
+    let data = user_folder("XDG_DATA_HOME", ".local/share");
     roots.extend(data.map(|d| d.join("maquette/models")));
     roots
 }

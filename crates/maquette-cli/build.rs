@@ -1,4 +1,4 @@
-//! Puts the small default model into the program, where the checkout has it.
+//! Puts the small default model into the program, where the checkout has it, and keeps the linker from dropping parts of the program.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,17 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// The tensor library's operations are listed in sections to which nothing refers. For Windows, GNU's linker drops those, and the first
+/// kernel would fail ("Expected type … to implement dyn MaybeVectorizedType").
+fn keep_listed_operations() {
+    let target = |part: &str| std::env::var(format!("CARGO_CFG_TARGET_{part}")).unwrap_or_default();
+    if target("OS") == "windows" && target("ENV") == "gnu" {
+        println!("cargo::rustc-link-arg=-Wl,--no-gc-sections");
+    }
+}
+
 fn main() {
+    keep_listed_operations();
     // Not `env!`: a build folder that clones share keeps this script, compiled where another clone stood.
     let here = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let root = Path::new(&here).join("../../models/mini");
